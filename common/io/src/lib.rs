@@ -1,0 +1,11 @@
+//! The I/O that more than one program needs.
+
+pub mod bundle;
+pub mod conversation;
+pub mod driver;
+pub mod http;
+pub mod stream;
+pub mod telemetry;
+
+#[cfg(test)]
+mod peer;

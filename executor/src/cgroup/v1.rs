@@ -1,0 +1,93 @@
+//! Control groups version 1: one hierarchy for each controller, or for a few together.
+
+use std::path::{Path, PathBuf};
+
+use epic_common::resources::Grant;
+
+use super::{Error, Group, Mount, Version, create_dir, own_path, write};
+
+/// Our own directory in each hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bases {
+    /// For the limit of cores.
+    cpu: PathBuf,
+    /// For the limit of memory.
+    memory: PathBuf,
+    /// Others that are there: freezer (a fork bomb is killed at one blow) and pids.
+    more: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Freezer {
+    Frozen,
+    Thawed,
+}
+
+const CPU_PERIOD_MICROS: u64 = 100_000;
+const CPU_QUOTA_MICROS_MIN: u64 = 1000;
+const CPU_SHARES_MIN: u64 = 2;
+
+/// Answers `None` if neither cpu nor memory has a hierarchy of version 1.
+pub(super) fn find(mounts: &[Mount], own: &str) -> Result<Option<Bases>, Error> {
+    let base = |controller: &str| {
+        let has = |options: &[String]| options.iter().any(|option| option == controller);
+        let mount = mounts.iter().find(|mount| mount.kind == "cgroup" && has(&mount.options))?;
+        let path = own_path(own, |controllers| controllers.split(',').any(|one| one == controller))?;
+        Some(mount.dir(path))
+    };
+    let (cpu, memory) = match (base("cpu"), base("memory")) {
+        (None, None) => return Ok(None),
+        (Some(cpu), Some(memory)) => (cpu?, memory?),
+        (None, Some(_)) => return Err(Error::NoController("cpu")),
+        (Some(_), None) => return Err(Error::NoController("memory")),
+    };
+    let more = ["freezer", "pids"].into_iter().filter_map(base).filter_map(Result::ok);
+    let more = more.filter(|dir| *dir != cpu && *dir != memory).collect();
+    Ok(Some(Bases { cpu, memory, more }))
+}
+
+pub(super) fn create(bases: &Bases, name: &str, grant: &Grant) -> Result<Group, Error> {
+    let (cpu, memory) = (bases.cpu.join(name), bases.memory.join(name));
+    create_dir(&memory)?;
+    // Without it the groups within would not count against the limit; newer kernels know nothing else.
+    if std::fs::read_to_string(memory.join("memory.use_hierarchy")).is_ok_and(|text| text.trim() == "0") {
+        write(&memory, "memory.use_hierarchy", "1")?;
+    }
+    let bytes = grant.mem.0.to_string();
+    write(&memory, "memory.limit_in_bytes", &bytes)?;
+    if memory.join("memory.memsw.limit_in_bytes").exists() {
+        write(&memory, "memory.memsw.limit_in_bytes", &bytes)?;
+    }
+    create_dir(&cpu)?;
+    let milli = grant.cpus.0;
+    write(&cpu, "cpu.shares", &(milli * 1024 / 1000).max(CPU_SHARES_MIN).to_string())?;
+    write(&cpu, "cpu.cfs_period_us", &CPU_PERIOD_MICROS.to_string())?;
+    write(&cpu, "cpu.cfs_quota_us", &(milli * CPU_PERIOD_MICROS / 1000).max(CPU_QUOTA_MICROS_MIN).to_string())?;
+    let mut dirs = vec![memory, cpu];
+    for base in &bases.more {
+        let dir = base.join(name);
+        // Limits don't need these, so a hierarchy that can't be written is left out.
+        if create_dir(&dir).is_ok() {
+            dirs.push(dir);
+        }
+    }
+    dirs.dedup();
+    Ok(Group { version: Version::V1, dirs })
+}
+
+/// Freezes or thaws the group, if it has a directory in the freezer hierarchy.
+pub(super) fn freeze(dirs: &[PathBuf], state: Freezer) {
+    let word = match state {
+        Freezer::Frozen => "FROZEN",
+        Freezer::Thawed => "THAWED",
+    };
+    for dir in dirs.iter().filter(|dir| is_freezer(dir)) {
+        write(dir, STATE, word).ok();
+    }
+}
+
+fn is_freezer(dir: &Path) -> bool {
+    dir.join(STATE).exists()
+}
+
+const STATE: &str = "freezer.state";

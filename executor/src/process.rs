@@ -1,0 +1,175 @@
+//! Processes of services: started through `epic-executor exec`, listened to until they end.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::rc::Rc;
+use std::time::Duration;
+
+use epic_executor_core::traffic::{Cause, Exit};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::cgroup::Group;
+use crate::log::{LOG_BYTES_MAX, Log, Tail};
+use crate::sandbox::User;
+
+/// A program and all that it gets.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// All of its environment.
+    pub env: Vec<(String, String)>,
+    /// Where it works.
+    pub dir: PathBuf,
+    /// As whom.
+    pub user: User,
+    /// Where it is confined.
+    pub group: Group,
+}
+
+/// Where a process's output goes.
+#[derive(Clone, Debug)]
+pub struct Logs {
+    /// For standard output.
+    pub out: PathBuf,
+    /// For standard error.
+    pub err: PathBuf,
+}
+
+/// A process that was started.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    logs: Logs,
+    group: Group,
+}
+
+const OPEN_FILES_MAX: u64 = 65_536;
+
+/// How long output is awaited after the process's end; who inherited its pipes may hold them for ever.
+const LAST_OUTPUT: Duration = Duration::from_millis(200);
+
+impl Program {
+    /// Makes the command that starts it.
+    ///
+    /// It must be started from the main thread: a death signal comes when the *thread* ends that
+    /// made the child (prctl(2), `PR_SET_PDEATHSIG`).
+    fn start(&self) -> Command {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("exec");
+        for file in self.group.procs_files() {
+            command.arg("--cgroup").arg(file);
+        }
+        command.arg("--uid").arg(self.user.uid.to_string()).arg("--gid").arg(self.user.gid.to_string());
+        command.arg("--nofile").arg(OPEN_FILES_MAX.to_string()).arg("--parent").arg(std::process::id().to_string());
+        command.arg("--dir").arg(&self.dir).arg("--").args(&self.command);
+        command.env_clear().envs(self.env.iter().cloned()).current_dir("/").stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    /// Starts it as a service.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; whether the program is there shows only in its exit code.
+    pub fn spawn(&self, logs: Logs) -> io::Result<Process> {
+        let child = self.start().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        Ok(Process { child, logs, group: self.group.clone() })
+    }
+
+    /// Runs it to its end, at most for `most`; the answer says why not if it isn't exit code 0.
+    ///
+    /// # Errors
+    ///
+    /// The reason, for people.
+    pub async fn check(&self, most: Duration) -> Result<(), String> {
+        let failed = |error: io::Error| format!("{} can't be started: {error}", self.command[0]);
+        let mut child = self.start().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+        let tail = Rc::new(RefCell::new(Tail::default()));
+        let stderr = child.stderr.take().map(|stderr| actix::spawn(copy(stderr, None, Rc::clone(&tail))));
+        let Ok(status) = timeout(most, child.wait()).await else {
+            if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()) {
+                // Its session is its own, so this takes its children too.
+                killpg(Pid::from_raw(pid), Signal::SIGKILL).ok();
+            }
+            return Err(format!("{} takes longer than {} ms", self.command[0], most.as_millis()));
+        };
+        let status = status.map_err(failed)?;
+        if status.success() {
+            return Ok(());
+        }
+        let code = status.code().map_or_else(|| "was killed".to_owned(), |code| format!("exits with code {code}"));
+        if let Some(stderr) = stderr {
+            timeout(LAST_OUTPUT, stderr).await.ok();
+        }
+        Err(format!("{} {code}: {}", self.command[0], tail.borrow().text()).trim_end_matches([':', ' ']).to_owned())
+    }
+}
+
+impl Process {
+    /// Listens until it ends, and sends it the signals that come meanwhile.
+    pub async fn run(mut self, mut signals: mpsc::UnboundedReceiver<Signal>) -> Exit {
+        let tail = Rc::new(RefCell::new(Tail::default()));
+        if let Some(stdout) = self.child.stdout.take() {
+            actix::spawn(copy(stdout, Some(self.logs.out.clone()), Rc::default()));
+        }
+        let stderr = self.child.stderr.take().map(|stderr| actix::spawn(copy(stderr, Some(self.logs.err.clone()), Rc::clone(&tail))));
+        let status = loop {
+            tokio::select! {
+                status = self.child.wait() => break status,
+                Some(signal) = signals.recv() => self.signal(signal),
+            }
+        };
+        if let Some(stderr) = stderr {
+            timeout(LAST_OUTPUT, stderr).await.ok();
+        }
+        let stderr = tail.borrow().text();
+        Exit { cause: self.cause(status), stderr }
+    }
+
+    fn signal(&self, signal: Signal) {
+        // Without an id it was waited for, and the number may be another's.
+        if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
+            kill(Pid::from_raw(pid), signal).ok();
+        }
+    }
+
+    fn cause(&self, status: io::Result<ExitStatus>) -> Cause {
+        if self.group.was_out_of_memory() {
+            return Cause::OutOfMemory;
+        }
+        match status {
+            Ok(status) => match (status.code(), status.signal()) {
+                (Some(code), _) => Cause::Code(code),
+                (None, signal) => Cause::Signal(signal.unwrap_or_default()),
+            },
+            // It can't be waited for, so all that is known is that it isn't there.
+            Err(_) => Cause::Code(-1),
+        }
+    }
+}
+
+/// Copies output into a log, if there is one, and the last of it into `tail`; ends with the output.
+async fn copy(mut output: impl AsyncRead + Unpin, path: Option<PathBuf>, tail: Rc<RefCell<Tail>>) {
+    let mut log = path.and_then(|path| {
+        let log = Log::open(path.clone(), LOG_BYTES_MAX);
+        log.inspect_err(|error| tracing::warn!(path = %path.display(), %error, "a log can't be opened")).ok()
+    });
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(count @ 1..) = output.read(&mut buffer).await {
+        tail.borrow_mut().push(&buffer[..count]);
+        // A service must not wait for its log, so what can't be written is lost.
+        if let Some(Err(error)) = log.as_mut().map(|log| log.append(&buffer[..count])) {
+            tracing::warn!(%error, "output of a service is lost");
+            log = None;
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Templates of a bundle: what they may say, and writing what comes of them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::fchown;
+use std::path::{Path, PathBuf};
+
+use epic_common::resources::MIB;
+use epic_executor_core::traffic::{Files, Scene};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, renameat};
+use nix::sys::stat::{Mode, fchmod, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use serde_json::json;
+use thiserror::Error;
+
+use crate::sandbox::User;
+use crate::scene::Places;
+
+/// Renders texts for one run of one service.
+///
+/// A template sees `grant.cpus` (a text, in cores), `grant.mem_mb`, `ports.<name>`, `host`, `platform`,
+/// `instance`, `role`, `dir`, `payload`, `meta.<key>` and `documents.<name>`. A name that isn't there is an error.
+#[derive(Debug)]
+pub struct Renderer {
+    environment: Environment<'static>,
+    context: Value,
+}
+
+/// Why a template can't be rendered or its file not written.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The template is wrong, or uses what isn't there.
+    #[error("template {name} can't be rendered")]
+    Template {
+        /// The template's file, or the text itself.
+        name: String,
+        /// What is wrong.
+        source: minijinja::Error,
+    },
+    /// The document isn't JSON.
+    #[error("the document {name} is not JSON")]
+    Document {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// The file system refuses.
+    #[error("cannot {verb} {}", path.display())]
+    Io {
+        /// What was tried.
+        verb: &'static str,
+        /// Its object.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// The most that a template's file may have.
+const TEMPLATE_BYTES_MAX: u64 = 1 << 20;
+
+impl Renderer {
+    /// Prepares to render for `scene`, whose service has these places.
+    ///
+    /// # Errors
+    ///
+    /// A document that isn't JSON.
+    pub fn new(scene: &Scene, places: Places<'_>) -> Result<Self, Error> {
+        let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build().expect("the default delimiters are valid");
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_auto_escape_callback(|_| AutoEscape::None);
+        environment.set_syntax(syntax);
+        let order = &scene.order;
+        let mut documents = BTreeMap::new();
+        for document in &scene.documents {
+            let value: serde_json::Value =
+                serde_json::from_str(&document.json).map_err(|source| Error::Document { name: document.name.clone(), source })?;
+            documents.insert(&document.name, value);
+        }
+        let context = Value::from(Serde(json!({
+            "grant": { "cpus": order.grant.cpus.to_string(), "mem_mb": order.grant.mem.0 / MIB },
+            "ports": order.grant.ports,
+            "host": order.hostname,
+            "platform": order.platform,
+            "instance": order.task.instance,
+            "role": order.role,
+            "dir": places.dir,
+            "payload": places.payload,
+            "meta": scene.manifest.config_meta,
+            "documents": documents,
+        })));
+        Ok(Self { environment, context })
+    }
+
+    /// Renders a text, such as an argument.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn text(&self, template: &str) -> Result<String, Error> {
+        self.named(template, template)
+    }
+
+    /// Renders all texts.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the first that is wrong.
+    pub fn texts(&self, templates: &[String]) -> Result<Vec<String>, Error> {
+        templates.iter().map(|template| self.text(template)).collect()
+    }
+
+    /// Renders the service's files into its directory, each as a whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// The first template or file that is wrong; files before it are written.
+    pub fn files(&self, scene: &Scene, places: Places<'_>, user: &User) -> Result<Files, Error> {
+        let mut files = Files::Same;
+        for template in &scene.service.templates {
+            let source = places.payload.join(&template.source);
+            let text = self.named(&template.source, &read(&source)?)?;
+            let write = |source| Error::Io { verb: "write", path: places.dir.join(&template.target), source };
+            if replace(places.dir, &template.target, text.as_bytes(), user).map_err(write)? == Files::Changed {
+                files = Files::Changed;
+            }
+        }
+        Ok(files)
+    }
+
+    fn named(&self, name: &str, template: &str) -> Result<String, Error> {
+        let name: String = name.chars().take(200).collect();
+        self.environment.render_str(template, &self.context).map_err(|source| Error::Template { name, source })
+    }
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let fail = |source| Error::Io { verb: "read", path: path.to_owned(), source };
+    let mut text = String::new();
+    let read = File::open(path).map_err(fail)?.take(TEMPLATE_BYTES_MAX + 1).read_to_string(&mut text).map_err(fail)?;
+    if read as u64 > TEMPLATE_BYTES_MAX {
+        return Err(fail(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {TEMPLATE_BYTES_MAX} bytes"))));
+    }
+    Ok(text)
+}
+
+/// Replaces the file `target` below `dir`, unless it has the content already.
+///
+/// The directory is its user's, who could put links there, and we may be root: so no link is followed.
+fn replace(dir: &Path, target: &str, content: &[u8], user: &User) -> io::Result<Files> {
+    let mut parent = OwnedFd::from(File::open(dir)?);
+    let mut parts: Vec<_> = target.split('/').collect();
+    let name = parts.pop().unwrap_or_default();
+    for part in parts {
+        match mkdirat(&parent, part, Mode::from_bits_truncate(0o755)) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        parent = openat(&parent, part, OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    }
+    if has_content(&parent, name, content) {
+        return Ok(Files::Same);
+    }
+    let draft = format!(".{name}.draft");
+    match unlinkat(&parent, draft.as_str(), UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut file = File::from(openat(&parent, draft.as_str(), flags, Mode::from_bits_truncate(0o600))?);
+    file.write_all(content)?;
+    fchown(&file, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+    fchmod(&file, Mode::from_bits_truncate(0o644))?;
+    renameat(&parent, draft.as_str(), &parent, name)?;
+    Ok(Files::Changed)
+}
+
+fn has_content(parent: impl AsFd, name: &str, content: &[u8]) -> bool {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let Ok(file) = openat(parent, name, flags, Mode::empty()) else { return false };
+    let mut found = Vec::new();
+    let bound = content.len() as u64 + 1;
+    File::from(file).take(bound).read_to_end(&mut found).is_ok() && found == content
+}

@@ -1,0 +1,209 @@
+//! Where everything is in the executor's sandbox, and whose it is.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use epic_common::ids::{Digest, InstanceId, ServiceId};
+use nix::unistd::{Gid, Uid, geteuid, getegid};
+use thiserror::Error;
+
+/// The sandbox's directories; all but the services' own belong to the executor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sandbox {
+    root: PathBuf,
+}
+
+/// Who runs a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// For people.
+    pub name: String,
+    /// Its number.
+    pub uid: Uid,
+    /// Its group's number.
+    pub gid: Gid,
+}
+
+/// Why a directory or user can't be used.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The host doesn't know the user.
+    #[error("this host has no user {0}")]
+    NoUser(String),
+    /// The user is root under whatever name.
+    #[error("the user {0} is root, which the platform doesn't allow")]
+    Root(String),
+    /// The executor isn't root, so it can't become another.
+    #[error("the executor runs as uid {own}, so it can't start a service as the user {asked}")]
+    NotRoot {
+        /// The executor's uid.
+        own: Uid,
+        /// Whom it should become.
+        asked: String,
+    },
+    /// A directory above the sandbox is closed to the user.
+    #[error("the user {user} can't pass {} (mode {mode:04o}) on the way to its directory; chmod o+x it", path.display())]
+    Closed {
+        /// Who can't pass.
+        user: String,
+        /// The directory.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The file system refuses.
+    #[error("cannot {verb} {}", path.display())]
+    Io {
+        /// What was tried.
+        verb: &'static str,
+        /// Its object.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    fn io(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { verb, path, source }
+    }
+}
+
+/// Where output goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+const NOBODY: (&str, u32) = ("nobody", 65_534);
+
+impl Sandbox {
+    /// Makes the directories that all instances share.
+    ///
+    /// # Errors
+    ///
+    /// The directory that can't be made.
+    pub fn create(root: PathBuf) -> Result<Self, Error> {
+        let sandbox = Self { root };
+        for name in ["bundles", "installs", "services", "logs"] {
+            create_dir(&sandbox.root.join(name))?;
+        }
+        // Services of other users pass through; Mesos makes the sandbox with the mode 0750.
+        let mode = fs::metadata(&sandbox.root).map_err(Error::io("look at", &sandbox.root))?.permissions().mode();
+        fs::set_permissions(&sandbox.root, Permissions::from_mode(mode | 0o011)).map_err(Error::io("open", &sandbox.root))?;
+        Ok(sandbox)
+    }
+
+    /// Returns the file of a fetched bundle.
+    #[must_use]
+    pub fn bundle(&self, digest: &Digest) -> PathBuf {
+        self.root.join("bundles").join(format!("{digest}.bin"))
+    }
+
+    /// Returns the directory of an unpacked bundle.
+    #[must_use]
+    pub fn payload(&self, digest: &Digest) -> PathBuf {
+        self.root.join("installs").join(digest.to_string())
+    }
+
+    /// Returns a service's own directory.
+    #[must_use]
+    pub fn service(&self, instance: &InstanceId, service: &ServiceId) -> PathBuf {
+        self.root.join("services").join(instance.as_str()).join(service.as_str())
+    }
+
+    /// Returns a service's log file.
+    #[must_use]
+    pub fn log(&self, instance: &InstanceId, service: &ServiceId, stream: Stream) -> PathBuf {
+        let end = match stream {
+            Stream::Out => "stdout",
+            Stream::Err => "stderr",
+        };
+        self.root.join("logs").join(format!("{instance}.{service}.{end}"))
+    }
+
+    /// Makes the directory of an instance.
+    ///
+    /// # Errors
+    ///
+    /// The directory that can't be made.
+    pub fn create_instance(&self, instance: &InstanceId) -> Result<(), Error> {
+        create_dir(&self.root.join("services").join(instance.as_str()))
+    }
+
+    /// Makes a service's directory, which belongs to its user, who must be able to get there.
+    ///
+    /// # Errors
+    ///
+    /// The directory that can't be made, or that the user can't pass.
+    pub fn create_service(&self, instance: &InstanceId, service: &ServiceId, user: &User) -> Result<PathBuf, Error> {
+        let dir = self.service(instance, service);
+        create_dir(&dir)?;
+        chown(&dir, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(Error::io("give away", &dir))?;
+        for above in dir.ancestors().skip(1) {
+            let found = fs::metadata(above).map_err(Error::io("look at", above))?;
+            let bit = match (found.uid() == user.uid.as_raw(), found.gid() == user.gid.as_raw()) {
+                (true, _) => 0o100,
+                (false, true) => 0o010,
+                (false, false) => 0o001,
+            };
+            if found.mode() & bit == 0 && !user.uid.is_root() {
+                return Err(Error::Closed { user: user.name.clone(), path: above.to_owned(), mode: found.mode() & 0o7777 });
+            }
+        }
+        Ok(dir)
+    }
+}
+
+/// Whether services may run as root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Root {
+    /// If they ask for it.
+    Allowed,
+    /// Never.
+    Forbidden,
+}
+
+impl User {
+    /// Finds the user that a service asks for; without a name an unprivileged one.
+    ///
+    /// # Errors
+    ///
+    /// Why it can't run as that user.
+    pub fn find(asked: Option<&str>, root: Root) -> Result<Self, Error> {
+        let own = geteuid();
+        let user = match (asked, own.is_root()) {
+            (None, false) => return Ok(Self { name: own.to_string(), uid: own, gid: getegid() }),
+            (asked, _) => {
+                let name = asked.unwrap_or(NOBODY.0);
+                match nix::unistd::User::from_name(name) {
+                    Ok(Some(user)) => Self { name: name.to_owned(), uid: user.uid, gid: user.gid },
+                    Ok(None) | Err(_) if asked.is_none() => {
+                        Self { name: NOBODY.0.to_owned(), uid: Uid::from_raw(NOBODY.1), gid: Gid::from_raw(NOBODY.1) }
+                    }
+                    Ok(None) | Err(_) => return Err(Error::NoUser(name.to_owned())),
+                }
+            }
+        };
+        if user.uid.is_root() && root == Root::Forbidden {
+            return Err(Error::Root(user.name));
+        }
+        if !own.is_root() && user.uid != own {
+            return Err(Error::NotRoot { own, asked: user.name });
+        }
+        Ok(user)
+    }
+}
+
+fn create_dir(dir: &Path) -> Result<(), Error> {
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result.map_err(Error::io("create", dir)),
+    }
+}

@@ -1,0 +1,45 @@
+//! Documents: texts that follow from the state and that services read.
+
+use std::collections::BTreeMap;
+
+use epic_common::conversation::{DOCUMENT_BYTES_MAX, DocumentText};
+use epic_common::ids::Digest;
+use sha2::{Digest as _, Sha256};
+
+use crate::state::State;
+
+/// The name of the document that lists every member.
+pub const MEMBERS: &str = "members";
+
+/// Renders `members`: by role, each member that has a place, with its host and ports.
+///
+/// The text is JSON with sorted keys, so that equal states have equal texts. Members that have been given up are left
+/// out. `None` if it would have more than 64 KiB.
+#[must_use]
+pub fn members(state: &State) -> Option<String> {
+    let mut roles: BTreeMap<&str, Vec<serde_json::Value>> = BTreeMap::new();
+    for (id, instance) in &state.instances {
+        let Some(task) = instance.live.as_ref().and_then(|task| state.tasks.get(task)) else { continue };
+        roles.entry(instance.role.as_str()).or_default().push(serde_json::json!({
+            "id": id.as_str(),
+            "host": task.hostname,
+            "ports": task.grant.ports,
+        }));
+    }
+    let text = serde_json::to_string(&roles).ok()?;
+    (text.len() <= DOCUMENT_BYTES_MAX).then_some(text)
+}
+
+/// Returns a text's digest.
+#[must_use]
+pub fn digest(text: &str) -> Digest {
+    Digest(Sha256::digest(text.as_bytes()).into())
+}
+
+/// Returns the newest `members`, if the journal has one and the state still renders to it.
+#[must_use]
+pub fn current(state: &State) -> Option<DocumentText> {
+    let mark = state.documents.get(MEMBERS)?;
+    let json = members(state)?;
+    (digest(&json) == mark.sha256).then(|| DocumentText { name: MEMBERS.to_owned(), generation: mark.generation, json })
+}

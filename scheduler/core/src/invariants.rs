@@ -1,0 +1,72 @@
+//! What must always hold of the state; checked after each batch, also in release.
+
+use crate::state::State;
+use crate::state::task::Progress;
+
+/// Checks what can be checked in the time of what changed.
+///
+/// # Panics
+///
+/// If the state contradicts itself; going on would act on a lie, so the process must end.
+pub fn check(state: &State) {
+    for id in &state.launching {
+        let launching = state.tasks.get(id).is_some_and(|task| matches!(task.progress, Progress::Launching { .. }));
+        assert!(launching, "{id} is indexed as launching and isn't");
+    }
+    for id in &state.unplaced {
+        let waits = state.instances.get(id).is_some_and(|instance| instance.wanted && instance.live.is_none());
+        assert!(waits, "{id} is indexed as waiting for a place and isn't");
+    }
+}
+
+/// Checks everything, in the time of all that exists; for tests and offline verification.
+///
+/// # Panics
+///
+/// If the state contradicts itself.
+pub fn check_all(state: &State) {
+    if let Some(contradiction) = contradiction(state) {
+        panic!("{contradiction}");
+    }
+}
+
+/// Says which rule the state breaks, in the time of all that exists; `None` if it keeps them all.
+#[must_use]
+pub fn contradiction(state: &State) -> Option<String> {
+    task_trouble(state).or_else(|| instance_trouble(state)).or_else(|| index_trouble(state))
+}
+
+fn task_trouble(state: &State) -> Option<String> {
+    for (id, task) in &state.tasks {
+        if *id != task.id {
+            return Some(format!("{} is filed as {id}", task.id));
+        }
+        let Some(instance) = state.instances.get(&id.instance).filter(|instance| id.attempt <= instance.attempt) else {
+            return Some(format!("{id} is an attempt that nobody decided"));
+        };
+        if (instance.live.as_ref() == Some(id)) == task.given_up {
+            return Some(format!("{id} lives, and whether its instance counts on it is unclear"));
+        }
+        if state.executors.get(&task.agent).is_none_or(|known| *known != task.executor) {
+            return Some(format!("{id} has another executor than its agent"));
+        }
+    }
+    None
+}
+
+fn instance_trouble(state: &State) -> Option<String> {
+    for (id, instance) in &state.instances {
+        let Some(live) = &instance.live else { continue };
+        if live.instance != *id || !state.tasks.contains_key(live) {
+            return Some(format!("{id} counts on {live}, which isn't there"));
+        }
+    }
+    let idle = state.executors.keys().find(|agent| !state.on_agent.contains_key(*agent));
+    idle.map(|agent| format!("{agent} has an executor without an attempt"))
+}
+
+fn index_trouble(state: &State) -> Option<String> {
+    let mut rebuilt = state.clone();
+    rebuilt.rebuild_indices();
+    (rebuilt != *state).then(|| "an index differs from what it indexes".to_owned())
+}

@@ -1,0 +1,196 @@
+//! Grants or refuses what people ask for, on the draft of the state.
+
+use epic_common::ids::{Digest, FrameworkId, InstanceId};
+use epic_common::resources::{Bytes, MilliCpus};
+
+use super::Draft;
+use crate::policy::Policy;
+use crate::request::{Answer, Applicant, Grantal, Rejection, RejectionKind, Request, Wish};
+use crate::session::Session;
+use crate::state::entry::Fact;
+use crate::state::platform::{Desired, Run};
+
+pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
+    for (client, request) in &session.requests {
+        if !draft.has_room() {
+            break;
+        }
+        draft.plan.requests_taken += 1;
+        if let Some(index) = request.key.as_deref().and_then(|key| draft.state.granted(key)) {
+            let message = "this request was granted before".to_owned();
+            draft.plan.answers.push((*client, Ok(Grantal { index, message })));
+            continue;
+        }
+        match decide(draft, policy, request) {
+            Ok((Some(place), message)) => draft.plan.batch.grants.push((*client, place, message)),
+            Ok((None, message)) => {
+                let answer: Answer = Ok(Grantal { index: draft.state.index, message });
+                draft.plan.answers.push((*client, answer));
+            }
+            Err(rejection) => draft.plan.answers.push((*client, Err(rejection))),
+        }
+    }
+}
+
+/// Answers the place of the entry that grants the wish, `None` if nothing has to change.
+type Decision = Result<(Option<usize>, String), Rejection>;
+
+fn decide(draft: &mut Draft<'_>, policy: &Policy, request: &Request) -> Decision {
+    let key = request.key.clone();
+    match &request.wish {
+        Wish::Apply { desired, framework, by } => apply(draft, policy, (desired, framework), (*by, key)),
+        Wish::Stop => set_run(draft, Run::Stopped, key),
+        Wish::Start => set_run(draft, Run::Running, key),
+        Wish::Uninstall => set_run(draft, Run::Uninstalling, key),
+        Wish::Restart(instance) => restart(draft, instance, key),
+        Wish::SetToken(sha256) => set_token(draft, *sha256),
+    }
+}
+
+fn set_token(draft: &mut Draft<'_>, sha256: Digest) -> Decision {
+    let place = (draft.state.token != Some(sha256)).then(|| draft.decide(Fact::TokenSet { sha256 }));
+    Ok((place, "the token is set".to_owned()))
+}
+
+fn apply(
+    draft: &mut Draft<'_>,
+    policy: &Policy,
+    (desired, framework): (&Desired, &FrameworkId),
+    (by, key): (Applicant, Option<String>),
+) -> Decision {
+    if draft.state.run == Run::Uninstalling {
+        return Err(uninstalling());
+    }
+    if by == Applicant::Seed && draft.state.desired.is_none() && draft.state.frameworks_chosen > 0 {
+        let message = "the journal remembers an uninstall: the file is not applied by itself; use epicctl platform apply";
+        return Ok((None, message.to_owned()));
+    }
+    check(desired)?;
+    if let Some(current) = &draft.state.desired {
+        let differences = differences(current, desired);
+        if current == desired {
+            return Ok((None, "nothing to change".to_owned()));
+        }
+        if by == Applicant::Seed {
+            let detail = "the journal has another platform than the file; it stays as it is until epicctl platform apply";
+            return Ok((None, detail.to_owned()));
+        }
+        if !differences.is_empty() {
+            let mut rejection =
+                Rejection::new(RejectionKind::Conflict, "this change is not supported yet", "apply changes spec.workers.count only");
+            rejection.errors = differences;
+            return Err(rejection);
+        }
+    }
+    if draft.state.framework.is_none() {
+        let role = policy.role.clone();
+        draft.decide(Fact::FrameworkChosen { framework: framework.clone(), role });
+    }
+    let wanted: u32 = desired.members.values().sum();
+    let place = draft.decide(Fact::PlatformApplied { desired: Box::new(desired.clone()), key });
+    Ok((Some(place), format!("the platform {} will have {wanted} members", desired.name)))
+}
+
+/// Refuses counts that the bundle doesn't allow, and a ceiling that no member fits under.
+fn check(desired: &Desired) -> Result<(), Rejection> {
+    let mut errors = Vec::new();
+    for role in &desired.roles {
+        let count = desired.members.get(&role.id).copied().unwrap_or(0);
+        if !role.cardinality.allows(count) {
+            let problem = format!("{count} is not allowed, the bundle says {}", role.cardinality);
+            errors.push((format!("spec.{}s.count", role.id), problem));
+        }
+        let Some(ceiling) = desired.ceiling.filter(|_| count > 0) else { continue };
+        if role.cpus > ceiling.cpus {
+            errors.push(("spec.grant.perHost.cpus".to_owned(), too_low(role.id.as_str(), role.cpus, ceiling.cpus)));
+        }
+        if role.mem > ceiling.mem {
+            errors.push(("spec.grant.perHost.memory".to_owned(), too_low_mem(role.id.as_str(), role.mem, ceiling.mem)));
+        }
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let mut rejection = Rejection::new(RejectionKind::Invalid, "the platform can't be as it is asked for", String::new());
+    rejection.errors = errors;
+    Err(rejection)
+}
+
+fn too_low(role: &str, needs: MilliCpus, allowed: MilliCpus) -> String {
+    format!("a {role} needs {needs} cpus, only {allowed} are allowed on a host")
+}
+
+fn too_low_mem(role: &str, needs: Bytes, allowed: Bytes) -> String {
+    format!("a {role} needs {needs}, only {allowed} are allowed on a host")
+}
+
+/// Names each difference that `apply` can't make; the number of workers is the one that it can.
+fn differences(current: &Desired, asked: &Desired) -> Vec<(String, String)> {
+    let mut differences = Vec::new();
+    let mut differ = |path: &str, from: String, to: String| {
+        if from != to {
+            differences.push((path.to_owned(), format!("is {from}, can't become {to} yet")));
+        }
+    };
+    differ("label.name", current.name.clone(), asked.name.clone());
+    differ("spec.bundle", current.bundle.sha256.to_string(), asked.bundle.sha256.to_string());
+    differ("spec.allowRoot", current.root_allowed.to_string(), asked.root_allowed.to_string());
+    let ceiling = |desired: &Desired| {
+        desired.ceiling.map_or_else(|| "none".to_owned(), |ceiling| format!("{} cpus and {}", ceiling.cpus, ceiling.mem))
+    };
+    differ("spec.grant.perHost", ceiling(current), ceiling(asked));
+    for (role, count) in &asked.members {
+        let before = current.members.get(role).copied().unwrap_or(0);
+        if role.as_str() != "worker" {
+            differ(&format!("spec.{role}s.count"), before.to_string(), count.to_string());
+        }
+    }
+    differences
+}
+
+fn set_run(draft: &mut Draft<'_>, run: Run, key: Option<String>) -> Decision {
+    if draft.state.desired.is_none() {
+        return Err(nothing_there());
+    }
+    if draft.state.run == run {
+        let message = match run {
+            Run::Running => "the platform is already to run",
+            Run::Stopped => "the platform is already to be stopped",
+            Run::Uninstalling => "the platform is already being uninstalled",
+        };
+        return Ok((None, message.to_owned()));
+    }
+    if draft.state.run == Run::Uninstalling {
+        return Err(uninstalling());
+    }
+    let (fact, message) = match run {
+        Run::Running => (Fact::PlatformStarted { key }, "the platform is being started"),
+        Run::Stopped => (Fact::PlatformStopped { key }, "the platform is being stopped"),
+        Run::Uninstalling => (Fact::UninstallBegun { key }, "the platform is being uninstalled"),
+    };
+    Ok((Some(draft.decide(fact)), message.to_owned()))
+}
+
+fn restart(draft: &mut Draft<'_>, id: &InstanceId, key: Option<String>) -> Decision {
+    let Some(instance) = draft.state.instances.get(id).filter(|instance| instance.wanted) else {
+        let members: Vec<_> = draft.state.instances.keys().take(20).map(InstanceId::as_str).collect();
+        let detail = format!("there is: {}", members.join(", "));
+        return Err(Rejection::new(RejectionKind::NotFound, &format!("no member \"{id}\" is to run"), detail));
+    };
+    let Some(task) = instance.live.clone() else {
+        let detail = "no attempt of it lives; one is started as soon as it has a place";
+        return Err(Rejection::new(RejectionKind::Conflict, &format!("{id} can't be restarted"), detail));
+    };
+    let place = draft.decide(Fact::KillDecided { task, why: "a restart was asked for".to_owned(), key });
+    Ok((Some(place), format!("{id} is being restarted")))
+}
+
+fn nothing_there() -> Rejection {
+    let detail = "apply one with epicctl platform apply -f FILE";
+    Rejection::new(RejectionKind::Conflict, "there is no platform", detail)
+}
+
+fn uninstalling() -> Rejection {
+    let detail = "wait until epicctl platform status says that nothing is left";
+    Rejection::new(RejectionKind::Conflict, "the platform is being uninstalled", detail)
+}

@@ -1,0 +1,55 @@
+//! Keeps documents true: a new generation when the text changes, and nudges until executors have it.
+
+use epic_common::conversation::Nudge;
+use epic_common::time::Timestamp;
+
+use super::{Draft, Plan};
+use crate::document::{self, MEMBERS};
+use crate::mesos::Call;
+use crate::session::Session;
+use crate::state::State;
+use crate::state::entry::Fact;
+use crate::state::task::Task;
+
+pub(super) fn changes(draft: &mut Draft<'_>, session: &Session) {
+    let touched = session.members_touched || !draft.plan.entries.is_empty();
+    draft.plan.members_seen = true;
+    if !touched || draft.state.desired.is_none() {
+        return;
+    }
+    let Some(text) = document::members(&draft.state) else { return };
+    let sha256 = document::digest(&text);
+    let known = draft.state.documents.get(MEMBERS);
+    if known.is_none_or(|mark| mark.sha256 != sha256) {
+        let generation = known.map_or(1, |mark| mark.generation + 1);
+        draft.decide(Fact::DocumentChanged { name: MEMBERS.to_owned(), generation, sha256 });
+    }
+}
+
+pub(super) fn nudges(plan: &mut Plan, state: &State, session: &Session, now: Timestamp) {
+    if session.nudges.next().is_none_or(|next| next > now) {
+        return;
+    }
+    let Some(document) = document::current(state) else { return };
+    for id in session.nudges.due(now) {
+        let behind = state.tasks.get(id).filter(|task| is_behind(state, task, document.generation));
+        match behind {
+            None => plan.informed.push(id.clone()),
+            Some(task) => plan.calls.push(Call::Message {
+                agent: task.agent.clone(),
+                executor: task.executor.id.clone(),
+                nudge: Nudge::Document { instance: id.instance.clone(), document: document.clone() },
+            }),
+        }
+    }
+}
+
+/// Tells whether an attempt's executor has it, reads the document and hasn't said that it has this generation.
+fn is_behind(state: &State, task: &Task, generation: u64) -> bool {
+    let reads = state
+        .instances
+        .get(&task.id.instance)
+        .and_then(|instance| state.desired.as_ref()?.role(&instance.role))
+        .is_some_and(|needs| needs.reads_members);
+    reads && task.kill.is_none() && task.is_with_executor() && task.report.documents.get(MEMBERS).copied().unwrap_or(0) < generation
+}

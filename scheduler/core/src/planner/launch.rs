@@ -1,0 +1,85 @@
+//! Decides which waiting member starts on which offer.
+
+use std::collections::BTreeMap;
+
+use epic_common::ids::{ExecutorId, TaskId};
+
+use super::Draft;
+use crate::document;
+use crate::matcher::{Demand, ExecutorNeeds, Placed, match_offers};
+use crate::mesos::Executor;
+use crate::policy::{Policy, REASONS_MAX};
+use crate::session::Session;
+use crate::state::entry::{Fact, LaunchDecided};
+
+/// Members that are tried in one plan; more wait for the next.
+const DEMANDS_MAX: usize = 500;
+
+pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
+    if !session.link.is_up() || !draft.has_room() {
+        return;
+    }
+    let Some(desired) = draft.state.desired.clone() else { return };
+    let ready = |id: &&epic_common::ids::InstanceId| {
+        draft.state.instances.get(*id).is_some_and(|instance| instance.not_before <= draft.now)
+    };
+    let demands: Vec<_> = draft
+        .state
+        .unplaced
+        .iter()
+        .filter(ready)
+        .take(DEMANDS_MAX)
+        .filter_map(|id| {
+            let instance = draft.state.instances.get(id)?;
+            Some(Demand { instance: id.clone(), needs: desired.role(&instance.role)? })
+        })
+        .collect();
+    let mut offers: Vec<_> = session.offers.values().collect();
+    if demands.is_empty() || offers.is_empty() {
+        return;
+    }
+    offers.sort_by(|a, b| (&a.agent, &a.id).cmp(&(&b.agent, &b.id)));
+    let executor = ExecutorNeeds { cpus: policy.executor_cpus, mem: policy.executor_mem };
+    let matching = match_offers(&draft.state, &demands, &offers, (executor, REASONS_MAX));
+    let mut unmet: BTreeMap<_, _> = matching.unmet;
+    unmet.retain(|id, _| draft.state.unplaced.contains(id));
+    draft.plan.unmet = Some(unmet);
+    for placed in matching.placed {
+        if !draft.has_room() {
+            break;
+        }
+        decide(draft, session, policy, placed);
+    }
+}
+
+fn decide(draft: &mut Draft<'_>, session: &Session, policy: &Policy, placed: Placed) {
+    let (Some(offer), Some(stream)) = (session.offers.get(&placed.offer), session.link.stream()) else { return };
+    let Some(instance) = draft.state.instances.get(&placed.instance) else { return };
+    let task = TaskId { instance: placed.instance, attempt: instance.attempt.next() };
+    let executor = draft.state.executors.get(&offer.agent).cloned().unwrap_or_else(|| executor(draft, policy));
+    draft.decide(Fact::LaunchDecided(Box::new(LaunchDecided {
+        task,
+        agent: offer.agent.clone(),
+        hostname: offer.hostname.clone(),
+        offer: placed.offer,
+        stream: stream.clone(),
+        grant: placed.fit.grant,
+        disk_reserved: placed.fit.disk_reserved,
+        ports_reserved: placed.fit.ports_reserved,
+        executor,
+    })));
+}
+
+/// Describes a new executor; its name carries what describes it and is never used twice.
+fn executor(draft: &Draft<'_>, policy: &Policy) -> Executor {
+    let url = format!("{}/artifacts/{}", policy.advertise, policy.executor_sha256);
+    let described = format!("{url} {} {}", policy.executor_cpus.0, policy.executor_mem.0);
+    let id = format!("epic-{}-{}", draft.state.executors_decided + 1, document::digest(&described).short());
+    Executor {
+        id: ExecutorId::new(id),
+        url,
+        sha256: policy.executor_sha256,
+        cpus: policy.executor_cpus,
+        mem: policy.executor_mem,
+    }
+}

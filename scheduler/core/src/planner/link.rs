@@ -1,0 +1,41 @@
+//! Wants a subscription while there is a framework, and ends the framework once nothing is left of it.
+
+use epic_common::time::Timestamp;
+
+use super::Plan;
+use crate::mesos::{Call, Subscribe};
+use crate::session::{Link, Sent, Session};
+use crate::state::State;
+use crate::state::entry::{Entry, Fact};
+use crate::state::platform::Run;
+
+pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, now: Timestamp) {
+    let ending = state.run == Run::Uninstalling && state.is_empty_of_tasks();
+    if session.torn_down && state.run == Run::Uninstalling {
+        // Mesos has forgotten the framework, and with it every task that it had.
+        if session.proposed.is_none() && plan.entries.is_empty() {
+            plan.entries.push(Entry { at: now.max(state.at), fact: Fact::Uninstalled });
+        }
+        return;
+    }
+    let Some(framework) = &state.framework else { return };
+    if let Link::Down { retry, .. } = session.link {
+        if retry <= now {
+            let suppressed = state.unplaced.is_empty();
+            plan.subscribe = Some(Subscribe { framework: framework.clone(), suppressed: suppressed || ending });
+        }
+    }
+}
+
+/// TEARDOWN comes last: after every terminal update is acknowledged.
+pub(super) fn teardown(plan: &mut Plan, state: &State, session: &Session) {
+    let quiet = session.proposed.is_none()
+        && plan.entries.is_empty()
+        && session.updates.is_empty()
+        && session.acks.is_empty()
+        && plan.acks.is_empty()
+        && !session.sent.values().any(|sent| matches!(sent, Sent::Acknowledge | Sent::Teardown));
+    if state.run == Run::Uninstalling && state.is_empty_of_tasks() && quiet {
+        plan.calls.push(Call::Teardown);
+    }
+}

@@ -1,0 +1,117 @@
+//! What to do next: wanted against observed, as values.
+
+mod accept;
+mod admit;
+mod document;
+mod launch;
+mod ledger;
+mod link;
+mod offers;
+mod reconcile;
+mod record;
+mod replace;
+mod stop;
+
+use std::collections::BTreeMap;
+
+use epic_common::ids::{InstanceId, TaskId};
+use epic_common::time::Timestamp;
+
+use crate::matcher::Unfit;
+use crate::mesos::{Call, Subscribe};
+use crate::policy::{BATCH_WEIGHT_MAX, Policy};
+use crate::request::{Answer, ClientId};
+use crate::session::{Ack, Batch, Session};
+use crate::state::State;
+use crate::state::entry::{Entry, Fact};
+
+/// What to do next. Calls are backed by committed state; entries are to be committed first.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// A subscription to ask for.
+    pub subscribe: Option<Subscribe>,
+    /// Calls to send, in order.
+    pub calls: Vec<Call>,
+    /// Entries to commit, as one batch.
+    pub entries: Vec<Entry>,
+    /// What follows once the batch is durable.
+    pub batch: Batch,
+    /// How many updates of the session this plan has dealt with.
+    pub updates_taken: usize,
+    /// How many requests of the session this plan has dealt with.
+    pub requests_taken: usize,
+    /// Acknowledgements that need no entry.
+    pub acks: Vec<Ack>,
+    /// Answers that need no entry.
+    pub answers: Vec<(ClientId, Answer)>,
+    /// Attempts that Mesos is to be asked about at once.
+    pub questions: Vec<TaskId>,
+    /// Attempts that need no more nudges.
+    pub informed: Vec<TaskId>,
+    /// Why members aren't placed, if it was looked at.
+    pub unmet: Option<BTreeMap<InstanceId, Vec<Unfit>>>,
+    /// Whether the ledger has been brought up to date with the offers seen.
+    pub ledger_seen: bool,
+    /// Whether the documents have been compared with the state.
+    pub members_seen: bool,
+}
+
+/// Plans the next step.
+///
+/// Entries are planned only while no batch is on its way, on a draft to which each one is applied at once, so that no
+/// two of a batch contradict each other; calls are planned only from `state`, which is committed.
+#[must_use]
+pub fn plan(state: &State, session: &Session, policy: &Policy, now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    if session.proposed.is_none() {
+        let mut draft = Draft { state: state.clone(), now: now.max(state.at), weight: 0, plan: &mut plan };
+        admit::step(&mut draft, session, policy);
+        record::step(&mut draft, session, policy);
+        replace::step(&mut draft, policy);
+        stop::step(&mut draft);
+        ledger::step(&mut draft, session);
+        launch::step(&mut draft, session, policy);
+        document::changes(&mut draft, session);
+    }
+    link::step(&mut plan, state, session, now);
+    if session.link.is_up() {
+        plan.calls.extend(session.acks.iter().chain(&plan.acks).map(Ack::call));
+        accept::step(&mut plan, state, session, policy);
+        reconcile::step(&mut plan, state, session, now);
+        stop::kills(&mut plan, state, session, now);
+        document::nudges(&mut plan, state, session, now);
+        offers::step(&mut plan, state, session, policy, now);
+        link::teardown(&mut plan, state, session);
+    }
+    plan
+}
+
+/// The state as it will be once the batch is durable.
+struct Draft<'a> {
+    state: State,
+    now: Timestamp,
+    weight: usize,
+    plan: &'a mut Plan,
+}
+
+impl Draft<'_> {
+    /// Adds an entry to the batch; answers its place in it.
+    fn decide(&mut self, fact: Fact) -> usize {
+        self.weight += fact.weight();
+        let entry = Entry { at: self.now, fact };
+        self.state.apply(&entry);
+        self.plan.entries.push(entry);
+        self.plan.entries.len() - 1
+    }
+
+    /// Tells whether the batch can take more; what doesn't fit waits for the next.
+    const fn has_room(&self) -> bool {
+        self.weight < BATCH_WEIGHT_MAX
+    }
+}
+
+impl Ack {
+    fn call(&self) -> Call {
+        Call::Acknowledge { task: self.task.clone(), agent: self.agent.clone(), uuid: self.uuid }
+    }
+}

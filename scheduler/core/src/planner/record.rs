@@ -1,0 +1,113 @@
+//! Turns what Mesos says of tasks into entries.
+
+use epic_common::ids::{AgentId, TaskId};
+
+use super::Draft;
+use crate::mesos::{Meaning, Status, TaskState};
+use crate::policy::Policy;
+use crate::session::{Ack, Session};
+use crate::state::entry::{Ended, Fact, StatusRecorded};
+use crate::state::task::{Progress, Task};
+
+pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
+    for status in &session.updates {
+        if !draft.has_room() {
+            break;
+        }
+        draft.plan.updates_taken += 1;
+        let task = status.task.parse().ok().and_then(|id: TaskId| draft.state.tasks.get(&id).cloned());
+        match task {
+            Some(task) => known(draft, policy, &task, status),
+            None => unknown(draft, status),
+        }
+    }
+}
+
+fn known(draft: &mut Draft<'_>, policy: &Policy, task: &Task, status: &Status) {
+    let agent = status.agent.as_ref().unwrap_or(&task.agent);
+    if status.uuid.is_some() && status.uuid == task.uuid {
+        if !acked_by_batch(draft, status) {
+            draft.plan.acks.extend(ack(status, agent));
+        }
+        return;
+    }
+    if status.uuid.is_none() && !is_news(task, status.state) {
+        return;
+    }
+    let ended = (status.state.meaning() == Meaning::Ended).then(|| ended(draft, policy, task, status));
+    draft.decide(Fact::StatusRecorded(Box::new(StatusRecorded {
+        task: task.id.clone(),
+        state: status.state,
+        reason: status.reason.clone(),
+        message: status.message.clone(),
+        uuid: status.uuid,
+        healthy: status.healthy,
+        report: status.report.clone(),
+        ended,
+    })));
+    draft.plan.batch.acks.extend(ack(status, agent));
+}
+
+/// Tells whether the batch being made already records and will acknowledge this very update.
+fn acked_by_batch(draft: &Draft<'_>, status: &Status) -> bool {
+    draft.plan.batch.acks.iter().any(|ack| ack.task == status.task && Some(ack.uuid) == status.uuid)
+}
+
+/// Tells whether a word of Mesos itself, which carries no uuid, says more than what is known.
+fn is_news(task: &Task, state: TaskState) -> bool {
+    match &task.progress {
+        Progress::Launching { .. } => true,
+        Progress::Alive(known) => *known != state,
+        Progress::Unreachable(_) => state != TaskState::Unreachable,
+    }
+}
+
+fn ended(draft: &Draft<'_>, policy: &Policy, task: &Task, status: &Status) -> Ended {
+    let failures = draft.state.instances.get(&task.id.instance).map_or(0, |instance| instance.failures);
+    let blameless = task.kill.is_some()
+        || status.reason.contains("DRAIN")
+        || match status.state {
+            TaskState::Killed | TaskState::GoneByOperator => true,
+            TaskState::Unknown | TaskState::Lost | TaskState::Gone => !matches!(task.progress, Progress::Launching { .. }),
+            TaskState::Finished
+            | TaskState::Failed
+            | TaskState::Error
+            | TaskState::Dropped
+            | TaskState::Staging
+            | TaskState::Starting
+            | TaskState::Running
+            | TaskState::Killing
+            | TaskState::Unreachable => false,
+        };
+    if blameless {
+        return Ended { failures, not_before: draft.now };
+    }
+    let failures = failures.saturating_add(1);
+    let salt = task.id.to_string().bytes().fold(0_u64, |salt, byte| salt.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    Ended { failures, not_before: draft.now + policy.relaunch.jittered(failures, salt) }
+}
+
+/// A task that isn't in the state: an attempt whose end is durable, or one that we know nothing of.
+fn unknown(draft: &mut Draft<'_>, status: &Status) {
+    let Some(agent) = status.agent.clone() else { return };
+    let over = status.state.meaning() == Meaning::Ended;
+    let stranger = draft.state.strangers.contains_key(&status.task);
+    let durable = status.task.parse().ok().is_some_and(|id: TaskId| {
+        draft.state.instances.get(&id.instance).is_some_and(|instance| id.attempt <= instance.attempt)
+    });
+    if over && durable && !stranger {
+        if !acked_by_batch(draft, status) {
+            draft.plan.acks.extend(ack(status, &agent));
+        }
+        return;
+    }
+    if over && !stranger && status.uuid.is_none() {
+        return;
+    }
+    draft.plan.batch.acks.extend(ack(status, &agent));
+    draft.decide(Fact::StrangerSeen { task: status.task.clone(), agent, state: status.state });
+}
+
+fn ack(status: &Status, agent: &AgentId) -> Option<Ack> {
+    status.uuid.map(|uuid| Ack { task: status.task.clone(), agent: agent.clone(), uuid })
+}

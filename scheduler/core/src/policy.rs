@@ -1,0 +1,81 @@
+//! The numbers that decisions depend on, with safe defaults.
+
+use std::time::Duration;
+
+use epic_common::backoff::Backoff;
+use epic_common::ids::Digest;
+use epic_common::resources::{Bytes, MIB, MilliCpus};
+
+/// Fixed when the scheduler starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The role whose reservations a new framework uses.
+    pub role: String,
+    /// Where executors fetch artifacts, without a slash at the end.
+    pub advertise: String,
+    /// The executor's program.
+    pub executor_sha256: Digest,
+    /// Cores of each executor itself.
+    pub executor_cpus: MilliCpus,
+    /// Memory of each executor itself.
+    pub executor_mem: Bytes,
+    /// Waits between attempts of an instance that fails.
+    pub relaunch: Backoff,
+    /// Waits between subscriptions.
+    pub resubscribe: Backoff,
+    /// Waits between questions about a task that nobody answers.
+    pub reconcile: Backoff,
+    /// Waits between kills of a task that doesn't end.
+    pub kill: Backoff,
+    /// Waits between nudges to an executor.
+    pub nudge: Backoff,
+    /// How long a launch may stay without any word of it.
+    pub launch_deadline: Duration,
+    /// How long an agent may be unreachable before its members are replaced.
+    pub unreachable_after: Duration,
+    /// How long an offer that fits nothing that waits isn't offered again.
+    pub refuse_unfit: Duration,
+    /// How long an offer that nobody needs isn't offered again.
+    pub refuse_unneeded: Duration,
+}
+
+impl Policy {
+    /// Returns the defaults for a scheduler of `role` that serves artifacts at `advertise`.
+    #[must_use]
+    pub fn new(role: String, advertise: String, executor_sha256: Digest) -> Self {
+        let backoff = |first, most| Backoff { first: Duration::from_millis(first), most: Duration::from_millis(most) };
+        Self {
+            role,
+            advertise,
+            executor_sha256,
+            executor_cpus: MilliCpus(100),
+            executor_mem: Bytes(64 * MIB),
+            relaunch: backoff(1_000, 300_000),
+            resubscribe: backoff(500, 15_000),
+            reconcile: backoff(1_000, 30_000),
+            kill: backoff(5_000, 60_000),
+            nudge: backoff(1_000, 30_000),
+            launch_deadline: Duration::from_secs(30),
+            unreachable_after: Duration::from_secs(300),
+            refuse_unfit: Duration::from_secs(5),
+            refuse_unneeded: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// Tasks asked about in one call.
+pub const RECONCILE_TASKS_MAX: usize = 500;
+/// Updates that wait to be recorded; more are left to Mesos, which repeats them.
+pub const UPDATES_MAX: usize = 20_000;
+/// Requests that wait to be decided; more are refused.
+pub const REQUESTS_MAX: usize = 256;
+/// What the entries of one batch may weigh, about as many bytes as they will take.
+pub const BATCH_WEIGHT_MAX: usize = 192 * 1024;
+/// Idempotency keys that are remembered.
+pub const KEYS_MAX: usize = 1_000;
+/// Strangers that are remembered.
+pub const STRANGERS_MAX: usize = 1_000;
+/// Reasons kept for one waiting member.
+pub const REASONS_MAX: usize = 50;
+/// Bytes kept of any text from outside.
+pub const TEXT_BYTES_MAX: usize = 4 * 1024;

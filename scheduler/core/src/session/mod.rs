@@ -1,0 +1,116 @@
+//! What only the acting scheduler knows and may forget.
+
+pub mod link;
+mod notes;
+mod took;
+pub mod timers;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use epic_common::ids::{AgentId, InstanceId, OfferId, TaskId, UpdateId};
+use epic_common::time::Timestamp;
+use imbl::OrdSet;
+
+pub use link::Link;
+use timers::Timers;
+
+use crate::matcher::Unfit;
+use crate::mesos::{Offer, Status};
+use crate::request::{Answer, ClientId, Request};
+
+/// Names a call until it is answered; counted up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CallId(pub u64);
+
+/// How a call went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallAnswer {
+    /// Mesos has it (202).
+    Accepted,
+    /// Mesos refused it, in these words; it had no effect.
+    Refused(String),
+    /// Nobody knows whether it arrived; a new subscription makes sure that it can't any more.
+    Lost(String),
+    /// Its subscription had ended; it was not sent.
+    Fenced,
+}
+
+/// An update that is durable and is to be acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// The task's id as Mesos has it.
+    pub task: String,
+    /// Where it is.
+    pub agent: AgentId,
+    /// Which update.
+    pub uuid: UpdateId,
+}
+
+/// What the call was that is not yet answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It launches these.
+    Accept(Vec<TaskId>),
+    /// It acknowledges.
+    Acknowledge,
+    /// It ends the framework.
+    Teardown,
+    /// Nothing waits for its answer.
+    Other,
+}
+
+/// The batch that is on its way to the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// How many entries it has.
+    pub entries: usize,
+    /// To be acknowledged once it is durable.
+    pub acks: Vec<Ack>,
+    /// To be answered once it is durable; the entry of each counts from the batch's first.
+    pub grants: Vec<(ClientId, usize, String)>,
+}
+
+/// What only the acting scheduler knows and may forget.
+#[derive(Clone, Debug, Default)]
+pub struct Session {
+    /// The link to Mesos.
+    pub link: Link,
+    /// Offers that may be used.
+    pub offers: BTreeMap<OfferId, Offer>,
+    /// Agents whose offers have come since the ledger was last looked at.
+    pub seen: BTreeSet<AgentId>,
+    /// The batch that is on its way to the journal.
+    pub proposed: Option<Batch>,
+    /// Updates that aren't recorded yet, oldest first.
+    pub updates: VecDeque<Status>,
+    /// Updates that are durable and not yet acknowledged.
+    pub acks: Vec<Ack>,
+    /// Requests that aren't decided yet, oldest first.
+    pub requests: VecDeque<(ClientId, Request)>,
+    /// Answers that are ready.
+    pub answers: Vec<(ClientId, Answer)>,
+    /// Calls that aren't answered yet.
+    pub sent: BTreeMap<CallId, Sent>,
+    /// Attempts whose ACCEPT isn't answered yet.
+    pub accepting: BTreeSet<TaskId>,
+    /// Attempts that Mesos is to be asked about.
+    pub questions: Timers<TaskId>,
+    /// Tasks that are to be killed again, by their ids as Mesos has them.
+    pub kills: Timers<String>,
+    /// Attempts whose executor is to be told of documents.
+    pub nudges: Timers<TaskId>,
+    /// Whether the documents may have to be rendered again.
+    pub members_touched: bool,
+    /// What Mesos believes of our wish for offers; `None` if it can't be known.
+    pub suppressed: Option<bool>,
+    /// Members that wanted a place when Mesos was last told.
+    pub told_wanted: OrdSet<InstanceId>,
+    /// Whether TEARDOWN has been accepted, or the framework is gone already.
+    pub torn_down: bool,
+    /// Why members aren't placed, as of the last matching with offers.
+    pub unmet: BTreeMap<InstanceId, Vec<Unfit>>,
+    /// When offers last came.
+    pub offers_at: Option<Timestamp>,
+    /// Whether a subscription ever stood since the start.
+    pub was_up: bool,
+}

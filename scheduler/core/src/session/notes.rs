@@ -1,0 +1,186 @@
+//! What the session notes of each thing that happens; no decision is taken here.
+
+use epic_common::ids::TaskId;
+use epic_common::time::Timestamp;
+
+use super::{Ack, CallAnswer, CallId, Link, Sent, Session};
+use crate::mesos::{Event, LinkEnd, Status, StreamId};
+use crate::policy::{Policy, TEXT_BYTES_MAX, UPDATES_MAX};
+use crate::state::entry::{Entry, Fact};
+use crate::state::{State, Touched};
+
+impl Session {
+    /// Notes an event of the subscription that stands.
+    ///
+    /// What an older one still has to say is void: its offers are, and its updates are repeated.
+    pub fn absorb(&mut self, now: Timestamp, state: &State, stream: StreamId, event: Event) {
+        let begins = event == Event::Subscribed && matches!(self.link, Link::Connecting { .. });
+        if !begins && self.link.stream() != Some(&stream) {
+            return;
+        }
+        match event {
+            Event::Subscribed => self.subscribed(now, state, stream),
+            Event::Offers(offers) => {
+                self.offers_at = Some(now);
+                for offer in offers {
+                    self.seen.insert(offer.agent.clone());
+                    self.offers.insert(offer.id.clone(), offer);
+                }
+            }
+            Event::Rescind(offer) => {
+                self.offers.remove(&offer);
+            }
+            Event::Update(status) => self.updated(*status),
+            Event::Failure { agent } => {
+                for task in state.on_agent.get(&agent).into_iter().flatten() {
+                    self.questions.ensure(task, now);
+                }
+            }
+        }
+    }
+
+    fn subscribed(&mut self, now: Timestamp, state: &State, stream: StreamId) {
+        self.link = Link::Up { stream };
+        self.was_up = true;
+        self.offers.clear();
+        self.seen.clear();
+        self.questions.clear();
+        self.kills.clear();
+        self.nudges.clear();
+        for task in state.tasks.keys() {
+            self.questions.ensure(task, now);
+            self.nudges.ensure(task, now);
+        }
+        for task in &state.killing {
+            self.kills.ensure(&task.to_string(), now);
+        }
+        for stranger in state.strangers.keys() {
+            self.kills.ensure(stranger, now);
+        }
+    }
+
+    fn updated(&mut self, mut status: Status) {
+        if let Ok(task) = status.task.parse::<TaskId>() {
+            self.questions.remove(&task);
+        }
+        clip(&mut status.message);
+        clip(&mut status.reason);
+        for service in status.report.iter_mut().flat_map(|report| &mut report.services) {
+            clip(&mut service.reason);
+        }
+        if self.updates.len() < UPDATES_MAX {
+            self.updates.push_back(status);
+        }
+    }
+
+    /// Notes that the subscription ended or could not be had.
+    pub fn ended(&mut self, now: Timestamp, policy: &Policy, end: LinkEnd) {
+        let tries = self.link.tries().saturating_add(1);
+        let retry = now + policy.resubscribe.jittered(tries, now.0);
+        self.link = match end {
+            LinkEnd::Said(text) if text.contains("Framework has been removed") => {
+                self.torn_down = true;
+                let why = format!("Mesos says: {text}. This framework id can't be used again; its tasks were killed");
+                Link::Stopped { why }
+            }
+            LinkEnd::Said(text) if text.contains("Framework failed over") => {
+                let next = "Another scheduler uses this framework id; stop it, then restart this one";
+                Link::Stopped { why: format!("Mesos says: {text}. {next}") }
+            }
+            LinkEnd::Said(text) => Link::Down { retry, tries, why: format!("Mesos says: {text}") },
+            LinkEnd::Refused(why) | LinkEnd::Broke(why) => Link::Down { retry, tries, why },
+        };
+        self.drop_stream();
+    }
+
+    /// Calls of an ended subscription are fenced by its name, whether or not they were answered.
+    fn drop_stream(&mut self) {
+        self.offers.clear();
+        self.sent.clear();
+        self.accepting.clear();
+        self.suppressed = None;
+        // Whatever is not acknowledged is said again on the next stream.
+        self.acks.clear();
+    }
+
+    /// Notes how a call went; tells whether the subscription must end because of it.
+    #[must_use]
+    pub fn answered(&mut self, now: Timestamp, policy: &Policy, id: CallId, answer: &CallAnswer) -> Option<String> {
+        let sent = self.sent.remove(&id)?;
+        if let Sent::Accept(tasks) = &sent {
+            for task in tasks {
+                self.accepting.remove(task);
+                self.questions.set(task.clone(), now + policy.launch_deadline, 0);
+            }
+        }
+        match (sent, answer) {
+            (Sent::Teardown, CallAnswer::Accepted) => self.torn_down = true,
+            (Sent::Accept(tasks), CallAnswer::Refused(_)) => {
+                for task in tasks {
+                    self.questions.set(task, now, 0);
+                }
+            }
+            (Sent::Accept(_) | Sent::Acknowledge | Sent::Teardown | Sent::Other, _) => {}
+        }
+        match answer {
+            CallAnswer::Lost(why) => Some(why.clone()),
+            CallAnswer::Accepted | CallAnswer::Refused(_) | CallAnswer::Fenced => None,
+        }
+    }
+
+    /// Notes what a durable entry touched.
+    pub fn committed(&mut self, now: Timestamp, state: &State, entry: &Entry, touched: &Touched) {
+        self.members_touched |= touched.members;
+        if let Fact::DocumentChanged { .. } = entry.fact {
+            for task in state.instances.values().filter_map(|instance| instance.live.as_ref()) {
+                self.nudges.ensure(task, now);
+            }
+        }
+        if let Fact::StrangerSeen { task, .. } = &entry.fact {
+            if state.strangers.contains_key(task) {
+                self.kills.ensure(task, now);
+            } else {
+                self.kills.remove(task);
+            }
+        }
+        if matches!(entry.fact, Fact::Uninstalled) {
+            self.torn_down = false;
+            self.unmet.clear();
+            self.link = Link::default();
+            self.drop_stream();
+        }
+        for id in &touched.tasks {
+            let text = id.to_string();
+            match state.tasks.get(id) {
+                None => {
+                    self.kills.remove(&text);
+                    self.questions.remove(id);
+                    self.nudges.remove(id);
+                }
+                Some(task) => {
+                    if task.kill.is_some() {
+                        self.kills.ensure(&text, now);
+                    }
+                    if task.is_with_executor() {
+                        self.nudges.ensure(id, now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes that an update's entry is durable.
+    pub fn acknowledge(&mut self, ack: Ack) {
+        if self.link.is_up() {
+            self.acks.push(ack);
+        }
+    }
+}
+
+/// Cuts a text to what is kept, at a character's border.
+fn clip(text: &mut String) {
+    if text.len() > TEXT_BYTES_MAX {
+        let end = (0..=TEXT_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+    }
+}

@@ -1,0 +1,124 @@
+//! What the session notes of a plan that is being carried out.
+
+use epic_common::time::Timestamp;
+
+use super::{CallId, Link, Sent, Session};
+use crate::mesos::Call;
+use crate::planner::Plan;
+use crate::policy::Policy;
+use crate::state::State;
+
+impl Session {
+    /// Notes everything of a plan but its calls, which are noted one by one by [`sent`](Self::sent).
+    pub fn took(&mut self, now: Timestamp, state: &State, plan: &Plan) {
+        if let Some(subscribe) = &plan.subscribe {
+            self.link = Link::Connecting { tries: self.link.tries() };
+            self.suppressed = Some(subscribe.suppressed);
+            self.told_wanted = state.unplaced.clone();
+        }
+        self.updates.drain(..plan.updates_taken);
+        self.requests.drain(..plan.requests_taken);
+        for task in &plan.questions {
+            self.questions.ensure(task, now);
+        }
+        for task in &plan.informed {
+            self.nudges.remove(task);
+        }
+        if let Some(unmet) = &plan.unmet {
+            self.unmet.clone_from(unmet);
+        }
+        self.unmet.retain(|id, _| state.unplaced.contains(id));
+        if plan.ledger_seen {
+            self.seen.clear();
+        }
+        if plan.members_seen {
+            self.members_touched = false;
+        }
+        if self.link.is_up() {
+            self.acks.clear();
+        }
+        if !plan.entries.is_empty() {
+            let mut batch = plan.batch.clone();
+            batch.entries = plan.entries.len();
+            self.proposed = Some(batch);
+        }
+    }
+
+    /// Notes a call that is being sent.
+    pub fn sent(&mut self, now: Timestamp, state: &State, policy: &Policy, (id, call): (CallId, &Call)) {
+        let sent = match call {
+            Call::Accept { offer, launches, .. } => {
+                self.offers.remove(offer);
+                let tasks: Vec<_> = launches.iter().map(|launch| launch.order.task.clone()).collect();
+                for task in &tasks {
+                    self.questions.remove(task);
+                    self.accepting.insert(task.clone());
+                }
+                Sent::Accept(tasks)
+            }
+            Call::Decline { offers, .. } => {
+                for offer in offers {
+                    self.offers.remove(offer);
+                }
+                Sent::Other
+            }
+            Call::Revive => {
+                self.suppressed = Some(false);
+                self.told_wanted = state.unplaced.clone();
+                Sent::Other
+            }
+            Call::Suppress => {
+                self.suppressed = Some(true);
+                Sent::Other
+            }
+            Call::Kill { .. } | Call::Message { .. } => Sent::Other,
+            Call::Acknowledge { .. } => Sent::Acknowledge,
+            Call::Reconcile { tasks } => {
+                for (task, _) in tasks {
+                    let tries = self.questions.tries(task).unwrap_or(0).saturating_add(1);
+                    self.questions.set(task.clone(), now + policy.reconcile.jittered(tries, now.0), tries);
+                }
+                Sent::Other
+            }
+            Call::Teardown => Sent::Teardown,
+        };
+        self.sent.insert(id, sent);
+    }
+
+    /// Puts off what was due and has now been tried, or can't be done yet.
+    pub fn put_off(&mut self, now: Timestamp, policy: &Policy) {
+        let kills: Vec<_> = self.kills.due(now).cloned().collect();
+        for task in kills {
+            let tries = self.kills.tries(&task).unwrap_or(0).saturating_add(1);
+            self.kills.set(task, now + policy.kill.jittered(tries, now.0), tries);
+        }
+        let nudges: Vec<_> = self.nudges.due(now).cloned().collect();
+        for task in nudges {
+            let tries = self.nudges.tries(&task).unwrap_or(0).saturating_add(1);
+            self.nudges.set(task, now + policy.nudge.jittered(tries, now.0), tries);
+        }
+        let questions: Vec<_> = self.questions.due(now).filter(|id| self.accepting.contains(*id)).cloned().collect();
+        for task in questions {
+            self.questions.set(task, now + policy.reconcile.first, 0);
+        }
+    }
+
+    /// Says when something is due of its own, if nothing happens before.
+    #[must_use]
+    pub fn deadline(&self, state: &State, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+        let mut times = Vec::new();
+        if let (Link::Down { retry, .. }, true) = (&self.link, state.framework.is_some()) {
+            times.push(*retry);
+        }
+        if self.link.is_up() {
+            times.extend([self.questions.next(), self.kills.next(), self.nudges.next()].into_iter().flatten());
+        }
+        let waiting = state.unplaced.iter().filter_map(|id| state.instances.get(id));
+        times.extend(waiting.map(|instance| instance.not_before).filter(|at| *at > now).min());
+        times.extend(state.unreachable.iter().filter_map(|id| state.tasks.get(id)).filter_map(|task| match task.progress {
+            crate::state::task::Progress::Unreachable(since) => Some(since + policy.unreachable_after),
+            crate::state::task::Progress::Launching { .. } | crate::state::task::Progress::Alive(_) => None,
+        }));
+        times.into_iter().filter(|at| *at > now).min()
+    }
+}

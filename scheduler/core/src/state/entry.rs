@@ -1,0 +1,232 @@
+//! What is agreed, one decision at a time, in the past tense.
+
+use epic_common::conversation::Report;
+use epic_common::ids::{AgentId, Attempt, Digest, FrameworkId, InstanceId, OfferId, TaskId, UpdateId};
+use epic_common::resources::{Bytes, Grant, MilliCpus};
+use epic_common::time::Timestamp;
+
+use super::platform::Desired;
+use crate::mesos::{Executor, StreamId, TaskState};
+
+/// A position in the journal, counted from 1; 0 is before the first entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Index(pub u64);
+
+impl Index {
+    /// Returns the position after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// A decision with the time at which it was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When it was decided.
+    pub at: Timestamp,
+    /// What was decided.
+    pub fact: Fact,
+}
+
+/// What was decided. A meaning never changes: a new meaning is a new variant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// Our identity for Mesos, before its first use.
+    FrameworkChosen {
+        /// A UUID that nobody else has.
+        framework: FrameworkId,
+        /// The role whose reservations it uses, for its whole life.
+        role: String,
+    },
+    /// Who may change things: the sha256 of the token.
+    TokenSet {
+        /// The token's digest.
+        sha256: Digest,
+    },
+    /// The platform is to be so.
+    PlatformApplied {
+        /// All of it.
+        desired: Box<Desired>,
+        /// The request's idempotency key, if it had one.
+        key: Option<String>,
+    },
+    /// Members are to be stopped.
+    PlatformStopped {
+        /// The request's idempotency key.
+        key: Option<String>,
+    },
+    /// Members are to run again.
+    PlatformStarted {
+        /// The request's idempotency key.
+        key: Option<String>,
+    },
+    /// Everything is to go.
+    UninstallBegun {
+        /// The request's idempotency key.
+        key: Option<String>,
+    },
+    /// Nothing of the framework is left; its id is never used again.
+    Uninstalled,
+    /// An attempt is to be started on this offer; it is sent only while that subscription stands.
+    LaunchDecided(Box<LaunchDecided>),
+    /// An attempt is to end; repeated until it has ended.
+    KillDecided {
+        /// Which.
+        task: TaskId,
+        /// For people.
+        why: String,
+        /// The request's idempotency key, if a request asked for it.
+        key: Option<String>,
+    },
+    /// An unreachable attempt is given up: its instance may run elsewhere, and it is killed if it comes back.
+    ReplacementDecided {
+        /// The one that is given up.
+        task: TaskId,
+    },
+    /// Mesos said something new of an attempt.
+    StatusRecorded(Box<StatusRecorded>),
+    /// Mesos told of a task that we don't have; it is killed if it lives.
+    StrangerSeen {
+        /// Its id as Mesos has it.
+        task: String,
+        /// Where it is.
+        agent: AgentId,
+        /// Its state.
+        state: TaskState,
+    },
+    /// What an agent keeps for our role, as seen in offers.
+    ReservationSeen {
+        /// Whose.
+        agent: AgentId,
+        /// Its host name.
+        hostname: String,
+        /// Cores.
+        cpus: MilliCpus,
+        /// Memory.
+        mem: Bytes,
+    },
+    /// A document has a new text, which follows from the state.
+    DocumentChanged {
+        /// Its name.
+        name: String,
+        /// Greater than every one before.
+        generation: u64,
+        /// The text's digest.
+        sha256: Digest,
+    },
+}
+
+/// An attempt is to be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaunchDecided {
+    /// The instance and its next attempt.
+    pub task: TaskId,
+    /// Where.
+    pub agent: AgentId,
+    /// The agent's host name.
+    pub hostname: String,
+    /// On which offer.
+    pub offer: OfferId,
+    /// In which subscription.
+    pub stream: StreamId,
+    /// What it may use.
+    pub grant: Grant,
+    /// How much of the granted disk is kept for our role; the rest is from `*`.
+    pub disk_reserved: Bytes,
+    /// Which of the granted ports are kept for our role; the others are from `*`.
+    pub ports_reserved: Vec<u16>,
+    /// Its executor, new or the agent's own.
+    pub executor: Executor,
+}
+
+/// Something new of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusRecorded {
+    /// Of which.
+    pub task: TaskId,
+    /// Its state.
+    pub state: TaskState,
+    /// Mesos' word for why; may be empty.
+    pub reason: String,
+    /// For people; may be empty.
+    pub message: String,
+    /// The update's name; a repeat of it is acknowledged without a new entry.
+    pub uuid: Option<UpdateId>,
+    /// Whether its services answer, if it was said.
+    pub healthy: Option<bool>,
+    /// What the executor added.
+    pub report: Option<Report>,
+    /// What follows if this ended it.
+    pub ended: Option<Ended>,
+}
+
+/// What follows from the end of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Failures in a row, this one included if it was one.
+    pub failures: u32,
+    /// The next attempt isn't started before.
+    pub not_before: Timestamp,
+}
+
+impl Fact {
+    /// Returns the idempotency key of the request that asked for it.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::PlatformApplied { key, .. }
+            | Self::PlatformStopped { key }
+            | Self::PlatformStarted { key }
+            | Self::UninstallBegun { key }
+            | Self::KillDecided { key, .. } => key.as_deref(),
+            Self::FrameworkChosen { .. }
+            | Self::TokenSet { .. }
+            | Self::Uninstalled
+            | Self::LaunchDecided(_)
+            | Self::ReplacementDecided { .. }
+            | Self::StatusRecorded(_)
+            | Self::StrangerSeen { .. }
+            | Self::ReservationSeen { .. }
+            | Self::DocumentChanged { .. } => None,
+        }
+    }
+
+    /// Returns about how many bytes the entry will take.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::PlatformApplied { desired, .. } => 4096 + desired.roles.len() * 1024,
+            Self::StatusRecorded(status) => {
+                let report = status.report.as_ref().map_or(0, |report| {
+                    report.services.iter().map(|service| service.reason.len() + 100).sum()
+                });
+                512 + status.message.len() + report
+            }
+            Self::LaunchDecided(_) => 1024,
+            Self::FrameworkChosen { .. }
+            | Self::TokenSet { .. }
+            | Self::PlatformStopped { .. }
+            | Self::PlatformStarted { .. }
+            | Self::UninstallBegun { .. }
+            | Self::Uninstalled
+            | Self::KillDecided { .. }
+            | Self::ReplacementDecided { .. }
+            | Self::StrangerSeen { .. }
+            | Self::ReservationSeen { .. }
+            | Self::DocumentChanged { .. } => 512,
+        }
+    }
+}
+
+/// Returns the first attempt of an instance that has had none.
+#[must_use]
+pub const fn first_attempt() -> Attempt {
+    Attempt(1)
+}
+
+/// Names an attempt.
+#[must_use]
+pub const fn task(instance: InstanceId, attempt: Attempt) -> TaskId {
+    TaskId { instance, attempt }
+}

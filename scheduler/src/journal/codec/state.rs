@@ -1,0 +1,132 @@
+//! The bytes of the whole state.
+
+use epic_common::ids::{AgentId, Attempt};
+use epic_common::resources::{Bytes, MilliCpus};
+use epic_common::time::Timestamp;
+use epic_proto::epic::v1 as proto;
+use epic_scheduler_core::state::entry::Index;
+use epic_scheduler_core::state::{Document, Host, Instance, State, Stranger};
+
+use super::parts::{digest, executor, executor_to_proto, name, task_id, task_state, task_state_to_proto};
+use super::platform::{desired, desired_to_proto, run, run_to_proto};
+use super::{Error, FORMAT, Flaw, task};
+
+pub(super) fn to_proto(state: &State) -> proto::Snapshot {
+    proto::Snapshot {
+        format: FORMAT,
+        index: state.index.0,
+        at_micros: state.at.0,
+        framework: state.framework.as_ref().map(ToString::to_string),
+        role: state.role.clone(),
+        token_sha256: state.token.map(|sha256| sha256.0.to_vec()),
+        desired: state.desired.as_ref().map(desired_to_proto),
+        run: run_to_proto(state.run).into(),
+        since_micros: state.since.0,
+        instances: state.instances.iter().map(|(id, instance)| (id.to_string(), instance_to_proto(instance))).collect(),
+        tasks: state.tasks.values().map(task::to_proto).collect(),
+        hosts: state.hosts.iter().map(|(agent, host)| (agent.to_string(), host_to_proto(host))).collect(),
+        executors: state.executors.iter().map(|(agent, known)| (agent.to_string(), executor_to_proto(known))).collect(),
+        executors_decided: state.executors_decided,
+        frameworks_chosen: state.frameworks_chosen,
+        documents: state.documents.iter().map(|(name, mark)| (name.clone(), document_to_proto(mark))).collect(),
+        strangers: state.strangers.iter().map(|(task, stranger)| (task.clone(), stranger_to_proto(stranger))).collect(),
+        keys: state.keys.iter().map(|(key, index)| proto::GrantedKey { key: key.clone(), index: index.0 }).collect(),
+    }
+}
+
+/// Reads all but the indices.
+pub(super) fn from_proto(mut snapshot: proto::Snapshot) -> Result<State, Error> {
+    let (instances, tasks) = (std::mem::take(&mut snapshot.instances), std::mem::take(&mut snapshot.tasks));
+    let mut state = rest(snapshot).map_err(|source| Error::Wrong { object: "a snapshot".to_owned(), source })?;
+    for (id, known) in instances {
+        let wrong = |source| Error::Wrong { object: format!("instance {id}"), source };
+        state.instances.insert(name("id", &id).map_err(wrong)?, instance(known).map_err(wrong)?);
+    }
+    for known in tasks {
+        let object = format!("task {}", known.id);
+        let task = task::from_proto(known).map_err(|source| Error::Wrong { object, source })?;
+        state.tasks.insert(task.id.clone(), task);
+    }
+    Ok(state)
+}
+
+fn rest(snapshot: proto::Snapshot) -> Result<State, Flaw> {
+    let hosts = snapshot.hosts.into_iter().map(|(agent, host)| Ok((agent_id(&agent)?, host_from_proto(host))));
+    let executors = snapshot.executors.into_iter().map(|(agent, known)| Ok((agent_id(&agent)?, executor(known)?)));
+    let documents = snapshot.documents.into_iter().map(|(name, mark)| Ok((name, document(&mark)?)));
+    let strangers = snapshot.strangers.into_iter().map(|(task, known)| Ok((task, stranger(&known)?)));
+    Ok(State {
+        index: Index(snapshot.index),
+        at: Timestamp(snapshot.at_micros),
+        framework: snapshot.framework.map(|text| name("framework", &text)).transpose()?,
+        role: snapshot.role,
+        token: snapshot.token_sha256.map(|bytes| digest("token_sha256", &bytes)).transpose()?,
+        desired: snapshot.desired.map(desired).transpose()?,
+        run: run(snapshot.run)?,
+        since: Timestamp(snapshot.since_micros),
+        hosts: hosts.collect::<Result<_, Flaw>>()?,
+        executors: executors.collect::<Result<_, Flaw>>()?,
+        executors_decided: snapshot.executors_decided,
+        frameworks_chosen: snapshot.frameworks_chosen,
+        documents: documents.collect::<Result<_, Flaw>>()?,
+        strangers: strangers.collect::<Result<_, Flaw>>()?,
+        keys: snapshot.keys.into_iter().map(|granted| (granted.key, Index(granted.index))).collect(),
+        ..State::default()
+    })
+}
+
+fn agent_id(text: &str) -> Result<AgentId, Flaw> {
+    name("agent", text)
+}
+
+fn instance_to_proto(instance: &Instance) -> proto::Instance {
+    proto::Instance {
+        role: instance.role.to_string(),
+        ordinal: instance.ordinal,
+        wanted: instance.wanted,
+        attempt: instance.attempt.0,
+        live: instance.live.as_ref().map(ToString::to_string),
+        failures: instance.failures,
+        not_before_micros: instance.not_before.0,
+        since_micros: instance.since.0,
+        last_end: instance.last_end.clone(),
+    }
+}
+
+fn instance(instance: proto::Instance) -> Result<Instance, Flaw> {
+    Ok(Instance {
+        role: name("role", &instance.role)?,
+        ordinal: instance.ordinal,
+        wanted: instance.wanted,
+        attempt: Attempt(instance.attempt),
+        live: instance.live.map(|task| task_id("live", &task)).transpose()?,
+        failures: instance.failures,
+        not_before: Timestamp(instance.not_before_micros),
+        since: Timestamp(instance.since_micros),
+        last_end: instance.last_end,
+    })
+}
+
+fn host_to_proto(host: &Host) -> proto::Host {
+    proto::Host { hostname: host.hostname.clone(), milli_cpus: host.cpus.0, mem_bytes: host.mem.0 }
+}
+
+fn host_from_proto(host: proto::Host) -> Host {
+    Host { hostname: host.hostname, cpus: MilliCpus(host.milli_cpus), mem: Bytes(host.mem_bytes) }
+}
+
+fn document_to_proto(mark: &Document) -> proto::Document {
+    proto::Document { generation: mark.generation, sha256: mark.sha256.0.to_vec() }
+}
+
+fn document(mark: &proto::Document) -> Result<Document, Flaw> {
+    Ok(Document { generation: mark.generation, sha256: digest("documents.sha256", &mark.sha256)? })
+}
+
+fn stranger_to_proto(stranger: &Stranger) -> proto::Stranger {
+    proto::Stranger { agent: stranger.agent.to_string(), state: task_state_to_proto(stranger.state).into() }
+}
+
+fn stranger(stranger: &proto::Stranger) -> Result<Stranger, Flaw> {
+    Ok(Stranger { agent: name("strangers.agent", &stranger.agent)?, state: task_state("strangers.state", stranger.state)? })
+}

@@ -1,0 +1,42 @@
+//! One process per state directory.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::journal::Error;
+use crate::journal::disk::failed;
+
+/// Takes the directory's lock, which is held as long as the file is open, and leaves our pid in it.
+///
+/// The lock is `flock`'s: it ends with the process, however that ends. The pid is for people.
+pub(super) fn take(state_dir: &Path) -> Result<File, Error> {
+    let path = state_dir.join(NAME);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(Error::InUse { dir: state_dir.to_owned(), pid: holder(&mut file) });
+        }
+        Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
+    }
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed("write", &path))?;
+    Ok(file)
+}
+
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(PID_BYTES_MAX).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+const NAME: &str = "lock";
+const PID_BYTES_MAX: u64 = 16;

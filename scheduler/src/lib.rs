@@ -1,0 +1,23 @@
+//! The scheduler: everything between the pure core and the world.
+
+pub mod actors;
+pub mod config;
+pub mod coordinator;
+pub mod crash;
+pub mod journal;
+pub mod mesos;
+pub mod metrics;
+pub mod token;
+pub mod view;
+
+/// Says an error with all its causes in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

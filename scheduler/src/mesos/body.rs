@@ -1,0 +1,48 @@
+//! What requests and answers have in common on the wire.
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{Client, RequestBuilder, Response, Url};
+
+use super::credentials::Credentials;
+
+/// The content type of every request and of the event stream.
+pub(super) const PROTOBUF: &str = "application/x-protobuf";
+/// The header that ties a call to its subscription.
+pub(super) const STREAM_ID: &str = "Mesos-Stream-Id";
+
+/// Makes the request that carries an encoded call.
+pub(super) fn post(client: &Client, url: &Url, credentials: Option<&Credentials>, call: Vec<u8>) -> RequestBuilder {
+    let request = client.post(url.clone()).header(CONTENT_TYPE, PROTOBUF).header(ACCEPT, PROTOBUF).body(call);
+    match credentials {
+        Some(credentials) => credentials.sign(request),
+        None => request,
+    }
+}
+
+/// Reads an answer's text: at most 500 bytes of it, on one line.
+pub(super) async fn text(mut response: Response) -> String {
+    let mut bytes = Vec::new();
+    while bytes.len() < TEXT_BYTES_MAX {
+        match response.chunk().await {
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            // A text that breaks off is better than none.
+            Ok(None) | Err(_) => break,
+        }
+    }
+    bytes.truncate(TEXT_BYTES_MAX);
+    let text = String::from_utf8_lossy(&bytes);
+    text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// Shows a failure with all its causes on one line, for where no error value can be kept.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+const TEXT_BYTES_MAX: usize = 500;

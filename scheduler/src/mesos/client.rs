@@ -1,0 +1,287 @@
+//! Finding the leading master and subscribing to it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use epic_common_io::http::{self, ClientOptions, Clients};
+use epic_proto::mesos::v1::scheduler::Call;
+use prost::Message as _;
+use reqwest::header::{CONTENT_TYPE, LOCATION};
+use reqwest::{Response, StatusCode, Url};
+use tokio::time::timeout;
+
+use super::body::{self, PROTOBUF, STREAM_ID, chain};
+use super::credentials::Credentials;
+use super::lanes::Lanes;
+use super::masters::{Address, Masters};
+use super::redirect::{self, REDIRECTS_MAX, is_told};
+use super::subscription::{Ended, Subscription};
+use crate::coordinator::{self, Coordinator, LeaderInfo, ZooKeeper};
+
+/// A client of the leading master, whichever that is.
+#[derive(Debug)]
+pub struct Client {
+    masters: Masters,
+    credentials: Option<Credentials>,
+    clients: Clients,
+    patience: Duration,
+}
+
+/// Says what to do about a failed try to subscribe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The same can succeed later: no master is there yet, or none leads.
+    Retriable,
+    /// The same fails for as long as nobody changes something, here or at the master.
+    Definite,
+}
+
+/// Why there is no subscription.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection, or it broke before there was an answer.
+    #[error("cannot reach master {url}")]
+    Unreachable {
+        /// The master.
+        url: Url,
+        /// What happened.
+        source: reqwest::Error,
+    },
+    /// No answer in time.
+    #[error("master {url} does not answer within {after:?}")]
+    Slow {
+        /// The master.
+        url: Url,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// The master isn't ready: 404 before its routes are there, 5xx while it recovers.
+    #[error("master {url} is not ready: {status} {text}")]
+    NotReady {
+        /// The master.
+        url: Url,
+        /// The HTTP status.
+        status: u16,
+        /// The first 500 bytes of what it says.
+        text: String,
+    },
+    /// The master refuses by an HTTP status.
+    #[error("master {url} refuses the subscription: {status} {text}{}", advice(*status))]
+    Refused {
+        /// The master.
+        url: Url,
+        /// The HTTP status.
+        status: u16,
+        /// The first 500 bytes of what it says.
+        text: String,
+    },
+    /// Something answers, but not as a master does.
+    #[error("{url} does not answer like a Mesos master: {what}")]
+    NotAMaster {
+        /// What was asked.
+        url: Url,
+        /// What is wrong with its answer.
+        what: String,
+    },
+    /// A redirect isn't followed.
+    #[error("cannot follow master {url} to the leading one")]
+    Redirect {
+        /// Who redirects.
+        url: Url,
+        /// Whether another look can help: the leader may just have changed.
+        kind: Kind,
+        /// Why it isn't followed.
+        source: redirect::Error,
+    },
+    /// The answer began well, but the subscription didn't come to stand.
+    #[error("cannot subscribe to master {url}")]
+    Ended {
+        /// The master.
+        url: Url,
+        /// How it ended.
+        source: Ended,
+    },
+    /// ZooKeeper doesn't tell who leads.
+    #[error("cannot look up the leading master")]
+    Coordinator {
+        /// Why not.
+        source: coordinator::Error,
+    },
+    /// No master leads, as far as ZooKeeper knows.
+    #[error("no master leads at {masters}")]
+    NoLeader {
+        /// Where we looked.
+        masters: String,
+    },
+    /// None of the listed masters could be subscribed to, each for a reason that may pass.
+    #[error("none of {masters} can be subscribed to: {}", failures.join("; "))]
+    NoneReady {
+        /// The list.
+        masters: String,
+        /// What happened with each, in the same order, causes included.
+        failures: Vec<String>,
+    },
+}
+
+impl Error {
+    /// Says whether the same can succeed later.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Slow { .. }
+            | Self::NotReady { .. }
+            | Self::NoLeader { .. }
+            | Self::NoneReady { .. }
+            | Self::Ended { source: Ended::Closed | Ended::GivenUp | Ended::Broken { .. }, .. } => Kind::Retriable,
+            Self::Refused { .. }
+            | Self::NotAMaster { .. }
+            | Self::Ended {
+                source: Ended::NotUnderstood { .. } | Ended::NotSubscribed | Ended::Refused { .. }, ..
+            } => Kind::Definite,
+            Self::Redirect { kind, .. } => *kind,
+            Self::Coordinator { source } if source.is_retriable() => Kind::Retriable,
+            Self::Coordinator { .. } => Kind::Definite,
+        }
+    }
+}
+
+impl Client {
+    /// Makes a client that connects to nothing yet.
+    ///
+    /// # Errors
+    /// When the certificates of `options` can't be used.
+    pub fn new(masters: Masters, credentials: Option<Credentials>, options: &ClientOptions) -> Result<Self, http::Error> {
+        Ok(Self { masters, credentials, clients: http::clients(options)?, patience: PATIENCE })
+    }
+
+    /// Subscribes once, and ends whatever subscription the framework had before.
+    ///
+    /// Listed masters are tried in their order until one leads; ZooKeeper's leader is the only one tried. Up to
+    /// [`REDIRECTS_MAX`] redirects are followed. Credentials go only to listed masters, and to the one that ZooKeeper
+    /// names: a redirect to another is refused if there are credentials, and followed if there are none.
+    ///
+    /// Nothing is ever repeated here: when and whether to subscribe again is for the caller to decide, since
+    /// each SUBSCRIBE takes over. A try that fails may have taken over, too.
+    ///
+    /// # Errors
+    /// Why there is no subscription; [`Error::kind`] says whether to try again.
+    pub async fn subscribe(&self, call: &Call) -> Result<Subscription, Error> {
+        let call = call.encode_to_vec();
+        match &self.masters {
+            Masters::List(addresses) => {
+                let told: Vec<_> = addresses.iter().filter_map(Address::url).collect();
+                self.subscribe_to_one(&told, &call).await
+            }
+            Masters::ZooKeeper(path) => self.subscribe_by(&ZooKeeper::new(path.clone()), &call).await,
+        }
+    }
+
+    /// Opens lanes for calls to the leader of a subscription, so many that agents rarely wait for each other.
+    #[must_use]
+    pub fn lanes(&self, subscription: &Subscription) -> Lanes {
+        Lanes::open(&self.clients.calls, subscription)
+    }
+
+    async fn subscribe_to_one(&self, told: &[Url], call: &[u8]) -> Result<Subscription, Error> {
+        let mut failures = Vec::new();
+        for url in told {
+            match self.try_one(url.clone(), told, call).await {
+                Err(error) if error.kind() == Kind::Retriable && told.len() > 1 => failures.push(chain(&error)),
+                result => return result,
+            }
+        }
+        Err(Error::NoneReady { masters: self.masters.to_string(), failures })
+    }
+
+    async fn subscribe_by(&self, coordinator: &impl Coordinator, call: &[u8]) -> Result<Subscription, Error> {
+        let found = coordinator.leader_info().await.map_err(|source| Error::Coordinator { source })?;
+        let leader = found.ok_or_else(|| Error::NoLeader { masters: self.masters.to_string() })?;
+        let told = addresses(&leader);
+        let url = told.first().cloned().ok_or_else(|| Error::NoLeader { masters: self.masters.to_string() })?;
+        let mut tried = self.try_one(url, &told, call).await;
+        if let Err(Error::Redirect { kind, .. }) = &mut tried {
+            // ZooKeeper's answer may be older than the master's.
+            *kind = Kind::Retriable;
+        }
+        tried
+    }
+
+    async fn try_one(&self, start: Url, told: &[Url], call: &[u8]) -> Result<Subscription, Error> {
+        let mut url = start;
+        for _ in 0..=REDIRECTS_MAX {
+            let credentials = self.credentials.as_ref().filter(|_| is_told(&url, told));
+            let request = body::post(&self.clients.stream, &url, credentials, call.to_vec());
+            let answered = timeout(self.patience, request.send()).await;
+            let response = answered
+                .map_err(|_| Error::Slow { url: url.clone(), after: self.patience })?
+                .map_err(|source| Error::Unreachable { url: url.clone(), source: source.without_url() })?;
+            match response.status() {
+                StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {
+                    let refused = |source| Error::Redirect { url: url.clone(), kind: Kind::Definite, source };
+                    url = self.follow(&url, &response, told).map_err(refused)?;
+                }
+                StatusCode::OK => return self.begin(response, credentials.cloned()).await,
+                status => return Err(self.refusal(url, status, response).await),
+            }
+        }
+        Err(Error::Redirect { url, kind: Kind::Retriable, source: redirect::Error::TooMany })
+    }
+
+    fn follow(&self, from: &Url, response: &Response, told: &[Url]) -> Result<Url, redirect::Error> {
+        let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+        let url = redirect::target(from, location.ok_or(redirect::Error::NoLocation)?)?;
+        if self.credentials.is_some() && !is_told(&url, told) {
+            return Err(redirect::Error::Foreign { url });
+        }
+        Ok(url)
+    }
+
+    async fn begin(&self, response: Response, credentials: Option<Credentials>) -> Result<Subscription, Error> {
+        let url = response.url().clone();
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let not_a_master = |what: String| Error::NotAMaster { url: url.clone(), what };
+        let content = header(CONTENT_TYPE.as_str()).unwrap_or_default();
+        if content != PROTOBUF {
+            return Err(not_a_master(format!("its content type is {content:?} instead of {PROTOBUF:?}")));
+        }
+        let Some(stream_id) = header(STREAM_ID).filter(|id| !id.is_empty()) else {
+            return Err(not_a_master(format!("the {STREAM_ID} header is missing")));
+        };
+        let begun = Subscription::begin(response, stream_id, credentials, self.patience).await;
+        begun.map_err(|source| Error::Ended { url, source })
+    }
+
+    async fn refusal(&self, url: Url, status: StatusCode, response: Response) -> Error {
+        let text = timeout(self.patience, body::text(response)).await.unwrap_or_default();
+        let code = status.as_u16();
+        if status == StatusCode::NOT_FOUND || status.is_server_error() {
+            return Error::NotReady { url, status: code, text };
+        }
+        if status.is_client_error() {
+            return Error::Refused { url, status: code, text };
+        }
+        Error::NotAMaster { url, what: format!("its status is {code}") }
+    }
+}
+
+/// The leader's address, and its name for itself, which it uses in redirects. Masters themselves speak no TLS.
+fn addresses(leader: &LeaderInfo) -> Vec<Url> {
+    let ip = match leader.ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    let hosts = Some(ip).into_iter().chain(leader.hostname.clone());
+    hosts.filter_map(|host| Url::parse(&format!("http://{host}:{}/api/v1/scheduler", leader.port)).ok()).collect()
+}
+
+fn advice(status: u16) -> &'static str {
+    match status {
+        401 => "; check --principal and --secret-file",
+        403 => "; the master's access rules do not allow it",
+        _ => "",
+    }
+}
+
+/// How long a master may take to answer a SUBSCRIBE, and then to send the first event.
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,11 @@
+//! The Mesos master's v1 scheduler API: finding the leader, subscribing to it, and calling it.
+
+mod body;
+pub mod client;
+pub mod convert;
+pub mod credentials;
+pub mod event;
+pub mod lanes;
+pub mod masters;
+pub mod redirect;
+pub mod subscription;

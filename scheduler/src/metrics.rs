@@ -1,0 +1,206 @@
+//! Every metric of the scheduler, with its help, and how each is counted.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use epic_scheduler_core::mesos::{Call, TaskState};
+use epic_scheduler_core::session::CallAnswer;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, Unit};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_process::Collector;
+
+use crate::view::{self, Published};
+
+/// Why nothing can be counted.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bounds of the histogram are wrong.
+    #[error("cannot set the bounds of {COMMIT_SECONDS}")]
+    Bounds(#[source] metrics_exporter_prometheus::BuildError),
+    /// Something else counts in this process already.
+    #[error("cannot count: another recorder is in use")]
+    Taken,
+}
+
+/// Begins to count, once for the process, and returns what shows the counts; later calls return the same.
+///
+/// # Errors
+///
+/// Another library of the process counts already.
+pub fn install() -> Result<PrometheusHandle, Error> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full(COMMIT_SECONDS.to_owned()), &COMMIT_BOUNDS)
+        .map_err(Error::Bounds)?
+        .build_recorder();
+    let handle = recorder.handle();
+    match metrics::set_global_recorder(recorder) {
+        Ok(()) => {
+            describe();
+            Ok(HANDLE.get_or_init(|| handle).clone())
+        }
+        // Two callers at once: the other's handle is there in a moment.
+        Err(_) => HANDLE.get().cloned().ok_or(Error::Taken),
+    }
+}
+
+/// Shows all counts in Prometheus' text format, those of the process included.
+#[must_use]
+pub fn render(handle: &PrometheusHandle) -> String {
+    Collector::default().collect();
+    handle.run_upkeep();
+    handle.render()
+}
+
+/// Bounds the memory of counts that nobody scrapes; runs until it is dropped, so it is spawned.
+pub async fn upkeep(handle: PrometheusHandle) {
+    let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        handle.run_upkeep();
+    }
+}
+
+/// A batch of so many entries is durable; `took` is the time of its append.
+pub fn committed(entries: usize, took: Duration) {
+    counter!(ENTRIES).increment(wide(entries));
+    counter!(BATCHES).increment(1);
+    histogram!(COMMIT_SECONDS).record(took.as_secs_f64());
+}
+
+/// So many offers came.
+pub fn offered(offers: usize) {
+    counter!(OFFERS).increment(wide(offers));
+}
+
+/// A call was answered; declined offers are counted when Mesos has taken them back.
+pub fn answered(call: &Call, answer: &CallAnswer) {
+    if let (Call::Decline { offers, .. }, CallAnswer::Accepted) = (call, answer) {
+        counter!(DECLINED).increment(wide(offers.len()));
+    }
+    counter!(CALLS, "kind" => kind(call), "answer" => word(answer)).increment(1);
+}
+
+/// Mesos said something of a task.
+pub fn updated(state: TaskState) {
+    let name = TaskState::ALL.iter().find(|(known, _)| *known == state).map_or("", |(_, name)| name);
+    counter!(UPDATES, "state" => name).increment(1);
+}
+
+/// A subscription stands.
+pub fn subscribed() {
+    counter!(SUBSCRIPTIONS).increment(1);
+}
+
+/// What others may see has changed.
+pub fn published(published: &Published) {
+    gauge!(SUBSCRIBED).set(if published.link.is_up() { 1.0 } else { 0.0 });
+    for (role, count) in view::counts(&published.state) {
+        gauge!(WANTED, "role" => role.to_owned()).set(count.wanted);
+        gauge!(READY, "role" => role.to_owned()).set(count.ready);
+    }
+}
+
+/// A request was answered; `route` is one of the routes' patterns, or empty for a path that there isn't.
+pub fn requested(route: &str, status: u16) {
+    let route = if route.is_empty() { "none" } else { route };
+    counter!(REQUESTS, "route" => route.to_owned(), "status" => status.to_string()).increment(1);
+}
+
+fn kind(call: &Call) -> &'static str {
+    match call {
+        Call::Accept { .. } => "accept",
+        Call::Decline { .. } => "decline",
+        Call::Revive => "revive",
+        Call::Suppress => "suppress",
+        Call::Kill { .. } => "kill",
+        Call::Acknowledge { .. } => "acknowledge",
+        Call::Reconcile { .. } => "reconcile",
+        Call::Message { .. } => "message",
+        Call::Teardown => "teardown",
+    }
+}
+
+const fn word(answer: &CallAnswer) -> &'static str {
+    match answer {
+        CallAnswer::Accepted => "accepted",
+        CallAnswer::Refused(_) => "refused",
+        CallAnswer::Lost(_) => "lost",
+        CallAnswer::Fenced => "fenced",
+    }
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+fn describe() {
+    Collector::default().describe();
+    describe_counter!(ENTRIES, "Entries that are durable in the journal.");
+    describe_counter!(BATCHES, "Batches that are durable in the journal.");
+    describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time that a batch takes to become durable.");
+    describe_counter!(OFFERS, "Offers that came from Mesos.");
+    describe_counter!(DECLINED, "Offers that were declined.");
+    describe_counter!(CALLS, "Calls to Mesos, by kind and answer.");
+    describe_counter!(UPDATES, "Status updates from Mesos, by state; repeats count.");
+    describe_counter!(SUBSCRIPTIONS, "Subscriptions that stood.");
+    describe_gauge!(SUBSCRIBED, "1 while a subscription stands, else 0.");
+    describe_gauge!(WANTED, "Members that were applied, by role.");
+    describe_gauge!(READY, "Members that are ready, by role.");
+    describe_counter!(REQUESTS, "Requests to the HTTP interface, by route and status.");
+    // What is absent can't be told from what is not scraped.
+    for name in [ENTRIES, BATCHES, OFFERS, DECLINED, SUBSCRIPTIONS] {
+        counter!(name).absolute(0);
+    }
+    gauge!(SUBSCRIBED).set(0.0);
+}
+
+const ENTRIES: &str = "epic_scheduler_journal_entries_total";
+const BATCHES: &str = "epic_scheduler_journal_batches_total";
+const COMMIT_SECONDS: &str = "epic_scheduler_journal_commit_seconds";
+const OFFERS: &str = "epic_scheduler_offers_received_total";
+const DECLINED: &str = "epic_scheduler_offers_declined_total";
+const CALLS: &str = "epic_scheduler_mesos_calls_total";
+const UPDATES: &str = "epic_scheduler_status_updates_total";
+const SUBSCRIPTIONS: &str = "epic_scheduler_subscriptions_total";
+const SUBSCRIBED: &str = "epic_scheduler_subscribed";
+const WANTED: &str = "epic_scheduler_members_wanted";
+const READY: &str = "epic_scheduler_members_ready";
+const REQUESTS: &str = "epic_scheduler_http_requests_total";
+
+/// From a fast disk's fsync to one that an operator must hear of, in seconds.
+const COMMIT_BOUNDS: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_shown_with_their_help() {
+        let handle = install().unwrap();
+        committed(3, Duration::from_millis(2));
+        answered(&Call::Decline { offers: vec!["o".into()], refuse: Duration::ZERO }, &CallAnswer::Accepted);
+        updated(TaskState::Running);
+        requested("", 404);
+        let text = render(&handle);
+        for line in [
+            "# HELP epic_scheduler_journal_entries_total Entries that are durable in the journal.",
+            "# TYPE epic_scheduler_journal_entries_total counter",
+            "epic_scheduler_journal_entries_total 3",
+            "epic_scheduler_journal_commit_seconds_bucket{le=\"0.0025\"} 1",
+            "epic_scheduler_journal_commit_seconds_bucket{le=\"0.001\"} 0",
+            "epic_scheduler_offers_declined_total 1",
+            "epic_scheduler_mesos_calls_total{kind=\"decline\",answer=\"accepted\"} 1",
+            "epic_scheduler_status_updates_total{state=\"TASK_RUNNING\"} 1",
+            "epic_scheduler_http_requests_total{route=\"none\",status=\"404\"}",
+            "epic_scheduler_subscriptions_total 0",
+            "process_resident_memory_bytes",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Calls in their order, and what becomes of them when a subscription ends.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use epic_proto::mesos::v1;
+use epic_proto::mesos::v1::scheduler::{Call, call};
+use epic_scheduler::mesos::lanes::{Answer, Lanes, QUEUED_MAX};
+use epic_scheduler::mesos::subscription::Subscription;
+use tokio::sync::Notify;
+
+use crate::stand_in::{
+    AUTHORIZATION, StandIn, Step, answer, client_with_credentials, framework, standing, subscribe_call,
+};
+
+fn accepted() -> Vec<Step> {
+    answer("202 Accepted", "", "")
+}
+
+fn kill(agent: &str, number: usize) -> Call {
+    let kill = call::Kill {
+        task_id: v1::TaskId { value: format!("{number}") },
+        agent_id: Some(v1::AgentId { value: agent.to_owned() }),
+        ..Default::default()
+    };
+    Call { r#type: Some(call::Type::Kill.into()), kill: Some(kill), ..Default::default() }
+}
+
+async fn lanes(master: &StandIn) -> (Subscription, Lanes) {
+    let client = client_with_credentials(&master.address.to_string());
+    let subscription = client.subscribe(&subscribe_call()).await.unwrap();
+    let lanes = client.lanes(&subscription);
+    (subscription, lanes)
+}
+
+#[tokio::test]
+async fn calls_carry_their_subscription_and_keep_their_order_for_each_agent() {
+    let master = StandIn::start(|before, _| if before == 0 { standing() } else { accepted() }).await;
+    let (_subscription, lanes) = lanes(&master).await;
+    let mut pending = Vec::new();
+    for number in 0..50 {
+        for agent in ["S1", "S2", "S3"] {
+            pending.push(lanes.send(Some(agent), kill(agent, number)));
+        }
+    }
+    for pending in pending.into_iter().rev() {
+        assert_eq!(pending.await, Answer::Accepted);
+    }
+    let mut seen = BTreeMap::<String, Vec<usize>>::new();
+    for request in &master.requests()[1..] {
+        assert_eq!(request.headers["mesos-stream-id"], "s-1");
+        assert_eq!(request.headers["authorization"], AUTHORIZATION);
+        assert_eq!(request.headers["content-type"], "application/x-protobuf");
+        assert_eq!(request.call.framework_id, Some(framework()));
+        let kill = request.call.kill.as_ref().unwrap();
+        seen.entry(kill.agent_id.as_ref().unwrap().value.clone()).or_default().push(kill.task_id.value.parse().unwrap());
+    }
+    assert_eq!(seen.len(), 3);
+    for (agent, numbers) in seen {
+        assert_eq!(numbers, (0..50).collect::<Vec<_>>(), "{agent}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_call_does_not_end_the_subscription() {
+    let master = StandIn::start(|before, _| match before {
+        0 => standing(),
+        1 => answer("400 Bad Request", "", "Not a valid UUID"),
+        _ => accepted(),
+    })
+    .await;
+    let (_subscription, lanes) = lanes(&master).await;
+    let first = lanes.send(None, kill("S1", 1));
+    let second = lanes.send(None, kill("S1", 2));
+    assert_eq!(first.await, Answer::Refused { status: 400, text: "Not a valid UUID".to_owned() });
+    assert_eq!(second.await, Answer::Accepted);
+}
+
+#[tokio::test]
+async fn a_call_without_an_answer_is_lost_and_fences_those_that_wait() {
+    let master = StandIn::start(|before, _| if before == 0 { standing() } else { vec![Step::Cut] }).await;
+    let (_subscription, lanes) = lanes(&master).await;
+    let pending: Vec<_> = (0..3).map(|number| lanes.send(Some("S1"), kill("S1", number))).collect();
+    let mut answers = Vec::new();
+    for pending in pending {
+        answers.push(pending.await);
+    }
+    assert!(matches!(answers[0], Answer::Lost { .. }), "{answers:?}");
+    assert_eq!(answers[1..], [Answer::Fenced, Answer::Fenced]);
+    assert_eq!(lanes.send(Some("S2"), kill("S2", 4)).await, Answer::Fenced);
+    assert_eq!(master.requests().len(), 2, "a call was sent after one was lost");
+}
+
+#[tokio::test]
+async fn an_ended_subscription_is_told_from_a_refused_call() {
+    let master = StandIn::start(|before, _| match before {
+        0 => standing(),
+        _ => answer("403 Forbidden", "", "Framework is not subscribed"),
+    })
+    .await;
+    let (_subscription, lanes) = lanes(&master).await;
+    let answer = lanes.send(None, kill("S1", 1)).await;
+    assert_eq!(answer, Answer::Ended { text: "403 Framework is not subscribed".to_owned() });
+    assert!(answer.ends_subscription());
+    assert_eq!(lanes.send(None, kill("S1", 2)).await, Answer::Fenced);
+}
+
+#[tokio::test]
+async fn the_end_of_the_stream_closes_the_lanes() {
+    let master = StandIn::start(|before, _| {
+        let mut steps = standing();
+        steps.pop();
+        if before == 0 { steps.into_iter().chain([Step::Cut]).collect() } else { accepted() }
+    })
+    .await;
+    let (mut subscription, lanes) = lanes(&master).await;
+    assert!(subscription.next().await.is_err());
+    assert_eq!(lanes.send(None, kill("S1", 1)).await, Answer::Fenced);
+    assert_eq!(master.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_master_that_is_gone_ends_the_subscription_without_a_lost_call() {
+    let master = StandIn::start(|_, _| standing()).await;
+    let (_subscription, lanes) = lanes(&master).await;
+    drop(master);
+    // The listener closes when its task is next polled.
+    tokio::task::yield_now().await;
+    let answer = lanes.send(None, kill("S1", 1)).await;
+    assert!(matches!(&answer, Answer::Ended { text } if text.contains("refused")), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn closing_fences_what_waits_but_not_what_is_on_its_way_and_a_full_lane_says_so() {
+    let (arrived, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tell, wait) = (Arc::clone(&arrived), Arc::clone(&go));
+    let master = StandIn::start(move |before, _| {
+        if before == 0 {
+            return standing();
+        }
+        tell.notify_one();
+        let wait = Arc::clone(&wait);
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(wait.notified()));
+        accepted()
+    });
+    let master = master.await;
+    let (_subscription, lanes) = lanes(&master).await;
+    let first = lanes.send(None, kill("S1", 0));
+    arrived.notified().await;
+    let waiting: Vec<_> = (0..QUEUED_MAX).map(|number| lanes.send(None, kill("S1", number))).collect();
+    assert_eq!(lanes.send(None, kill("S1", 0)).await, Answer::Full);
+    drop(lanes);
+    go.notify_one();
+    assert_eq!(first.await, Answer::Accepted);
+    for pending in waiting {
+        assert_eq!(pending.await, Answer::Fenced);
+    }
+    assert_eq!(master.requests().len(), 2);
+}

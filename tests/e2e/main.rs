@@ -1,0 +1,7 @@
+//! Tests on a real Mesos.
+
+mod client;
+mod framework;
+mod kit;
+mod tls;
+mod zookeeper;

@@ -1,0 +1,12 @@
+//! What the tests and the demo stand on: real Mesos clusters, real ZooKeeper servers, and their removal.
+#![doc = include_str!("README.md")]
+
+pub mod address;
+pub mod cluster;
+pub mod http;
+pub mod kit;
+pub mod leftovers;
+pub mod process;
+pub mod spec;
+pub mod wait;
+pub mod zookeeper;

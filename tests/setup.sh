@@ -1,0 +1,53 @@
+#!/bin/bash
+# Installs, by name and only where missing, the Debian packages that the tests need.
+#
+#   setup.sh [mesos|zookeeper|haproxy ...]     without a name: all of them
+#
+# No package's daemon is started: a policy-rc.d forbids it while apt works.
+set -euo pipefail
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+packages_of() {
+  case $1 in
+    mesos) echo gcc g++ libc6-dev binutils python3 python3-venv ca-certificates \
+      libapr1 libsvn1 libsasl2-2 libsasl2-modules libcurl4 libssl3 zlib1g util-linux ;;
+    zookeeper) echo default-jre-headless zookeeper ;;
+    haproxy) echo haproxy openssl ;;
+    *) say "no such set of packages: $1 (there are mesos, zookeeper, haproxy)"; exit 64 ;;
+  esac
+}
+
+[ $# -gt 0 ] || set -- mesos zookeeper haproxy
+missing=()
+for set in "$@"; do
+  names=$(packages_of "$set")
+  for p in $names; do
+    dpkg-query -W -f='${Status}' "$p" 2> /dev/null | grep -q ' ok installed' || missing+=("$p")
+  done
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+  say "these packages are missing and only root can install them: ${missing[*]}"
+  say "run: sudo apt-get install ${missing[*]}"
+  exit 1
+fi
+
+exec 8> /var/lock/epic-setup.lock
+flock 8
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' > "$policy"
+  chmod 755 "$policy"
+  trap 'rm -f "$policy"' EXIT
+fi
+say "installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } > "$log" 2>&1; then
+  cat "$log" >&2
+  rm -f "$log"
+  say "cannot install ${missing[*]}"
+  exit 1
+fi
+rm -f "$log"
