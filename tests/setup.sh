@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs, by name and only where missing, the Debian packages that the tests need.
 #
-#   setup.sh [mesos|zookeeper|haproxy ...]     without a name: all of them
+#   setup.sh [build|mesos|zookeeper|haproxy ...]     without a name: all of them
 #
 # No package's daemon is started: a policy-rc.d forbids it while apt works.
 set -euo pipefail
@@ -9,15 +9,16 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 
 packages_of() {
   case $1 in
+    build) echo gcc libc6-dev make git zstd ;;
     mesos) echo gcc g++ libc6-dev binutils python3 python3-venv ca-certificates \
       libapr1 libsvn1 libsasl2-2 libsasl2-modules libcurl4 libssl3 zlib1g util-linux ;;
     zookeeper) echo default-jre-headless zookeeper ;;
     haproxy) echo haproxy openssl ;;
-    *) say "no such set of packages: $1 (there are mesos, zookeeper, haproxy)"; exit 64 ;;
+    *) say "no such set of packages: $1 (there are build, mesos, zookeeper, haproxy)"; exit 64 ;;
   esac
 }
 
-[ $# -gt 0 ] || set -- mesos zookeeper haproxy
+[ $# -gt 0 ] || set -- build mesos zookeeper haproxy
 missing=()
 for set in "$@"; do
   names=$(packages_of "$set")

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Pid, Uid, geteuid, getppid, setgid, setgroups, setsid, setuid};
@@ -26,7 +26,7 @@ pub struct Confinement {
     /// The group to become
     #[arg(long)]
     pub gid: u32,
-    /// The most files that may be open
+    /// The most files that may be open, if the hard limit isn't lower
     #[arg(long, value_name = "COUNT")]
     pub nofile: u64,
     /// The process that must outlive this one
@@ -66,7 +66,9 @@ fn confine(confinement: &Confinement) -> anyhow::Result<()> {
     }
     setsid().context("cannot begin a session")?;
     umask(Mode::from_bits_truncate(0o022));
-    setrlimit(Resource::RLIMIT_NOFILE, confinement.nofile, confinement.nofile).context("cannot limit open files")?;
+    // Where raising the hard limit is forbidden, less must do.
+    let files = confinement.nofile.min(getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the limit of open files")?.1);
+    setrlimit(Resource::RLIMIT_NOFILE, files, files).context("cannot limit open files")?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0).context("cannot limit core files")?;
     let (uid, gid) = (Uid::from_raw(confinement.uid), Gid::from_raw(confinement.gid));
     if geteuid().is_root() {

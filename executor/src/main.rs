@@ -1,6 +1,6 @@
 //! `epic-executor`: runs services on one agent for one scheduler; `epic-executor exec` is how it starts them.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -8,13 +8,13 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use epic_common_io::driver::{Clock, Driver};
 use epic_common_io::http::{ClientOptions, clients};
+use epic_common_io::telemetry;
 use epic_executor::agent::Agent;
 use epic_executor::confine::{self, Confinement};
 use epic_executor::host::Host;
 use epic_executor::sandbox::Sandbox;
 use epic_executor::settings::Settings;
 use epic_executor_core::executor::{self, Away, Executor};
-use tracing_subscriber::EnvFilter;
 
 /// Runs the services of an EPIC platform on a Mesos agent, which starts it and sets its environment
 #[derive(Debug, Parser)]
@@ -65,9 +65,8 @@ fn say(line: &str) {
 /// All is done on the main thread: children are to die with the executor, and their death signal is tied to the
 /// thread that made them.
 fn run(settings: Settings) -> anyhow::Result<ExitCode> {
-    let filter = EnvFilter::try_from_env("EPIC_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).init();
-    abort_on_panic();
+    telemetry::start(telemetry::Format::Text);
+    telemetry::abort_on_panic();
     tracing::info!(executor = settings.executor, url = settings.url, "the executor starts");
     let away = settings.recovery_timeout.map_or(Away::End, Away::Continue);
     let machine = executor::Settings {
@@ -87,14 +86,4 @@ fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let code = system.run_with_code().context("the executor's loop has failed")?;
     drop(inbox);
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
-}
-
-/// Ends the process with the first panic: an actor that panicked would go on without its machine.
-fn abort_on_panic() {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
-        tracing::error!(%panic, "the executor aborts");
-        std::process::abort();
-    }));
 }

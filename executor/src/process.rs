@@ -124,7 +124,7 @@ impl Process {
         let stderr = self.child.stderr.take().map(|stderr| actix::spawn(copy(stderr, Some(self.logs.err.clone()), Rc::clone(&tail))));
         let status = loop {
             tokio::select! {
-                status = self.child.wait() => break status,
+                status = self.child.wait() => break status.ok(),
                 Some(signal) = signals.recv() => self.signal(signal),
             }
         };
@@ -142,17 +142,15 @@ impl Process {
         }
     }
 
-    fn cause(&self, status: io::Result<ExitStatus>) -> Cause {
+    fn cause(&self, status: Option<ExitStatus>) -> Cause {
         if self.group.was_out_of_memory() {
             return Cause::OutOfMemory;
         }
-        match status {
-            Ok(status) => match (status.code(), status.signal()) {
-                (Some(code), _) => Cause::Code(code),
-                (None, signal) => Cause::Signal(signal.unwrap_or_default()),
-            },
+        match status.map(|status| (status.code(), status.signal())) {
+            Some((Some(code), _)) => Cause::Code(code),
+            Some((None, Some(signal))) => Cause::Signal(signal),
             // It can't be waited for, so all that is known is that it isn't there.
-            Err(_) => Cause::Code(-1),
+            Some((None, None)) | None => Cause::Code(-1),
         }
     }
 }

@@ -36,7 +36,7 @@ pub struct Renderer {
 #[derive(Debug, Error)]
 pub enum Error {
     /// The template is wrong, or uses what isn't there.
-    #[error("template {name} can't be rendered")]
+    #[error("cannot render template {name}")]
     Template {
         /// The template's file, or the text itself.
         name: String,
@@ -73,11 +73,10 @@ impl Renderer {
     ///
     /// A document that isn't JSON.
     pub fn new(scene: &Scene, places: Places<'_>) -> Result<Self, Error> {
-        let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build().expect("the default delimiters are valid");
         let mut environment = Environment::new();
+        environment.set_syntax(syntax());
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_syntax(syntax);
         let order = &scene.order;
         let mut documents = BTreeMap::new();
         for document in &scene.documents {
@@ -138,8 +137,13 @@ impl Renderer {
 
     fn named(&self, name: &str, template: &str) -> Result<String, Error> {
         let name: String = name.chars().take(200).collect();
-        self.environment.render_str(template, &self.context).map_err(|source| Error::Template { name, source })
+        self.environment.render_named_str(&name, template, &self.context).map_err(|source| Error::Template { name, source })
     }
+}
+
+/// Keeps a file's last newline, which Jinja drops.
+fn syntax() -> SyntaxConfig {
+    SyntaxConfig::builder().keep_trailing_newline(true).build().expect("the default delimiters are valid")
 }
 
 fn read(path: &Path) -> Result<String, Error> {

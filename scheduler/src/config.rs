@@ -196,7 +196,7 @@ impl Config {
 /// Lists where masters are looked for, without ports.
 fn hosts(masters: &Masters) -> Vec<String> {
     match masters {
-        Masters::List(addresses) => addresses.iter().map(|address| address.host.clone()).collect(),
+        Masters::List(addresses) => addresses.iter().map(|address| address.host().to_owned()).collect(),
         Masters::ZooKeeper(path) => {
             let host = |server: &String| server.rsplit_once(':').map_or(server.clone(), |(host, _)| host.to_owned());
             path.servers.iter().map(host).collect()

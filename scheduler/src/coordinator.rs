@@ -98,7 +98,8 @@ impl ZooKeeper {
 
     async fn look(&self) -> Result<Option<LeaderInfo>, Error> {
         let servers = || self.path.servers.join(",");
-        let mut connector = zookeeper_client::Client::connector().with_session_timeout(SESSION_TIMEOUT).with_fail_eagerly();
+        let mut connector =
+            zookeeper_client::Client::connector().with_session_timeout(SESSION_TIMEOUT).with_fail_eagerly();
         if let Some(digest) = &self.path.digest {
             connector = connector.with_auth("digest", digest.as_bytes());
         }

@@ -1,12 +1,17 @@
 //! The scheduler: everything between the pure core and the world.
 
 pub mod actors;
+pub mod api;
+pub mod artifacts;
 pub mod config;
 pub mod coordinator;
 pub mod crash;
+pub mod failure;
 pub mod journal;
 pub mod mesos;
 pub mod metrics;
+pub mod run;
+pub mod start;
 pub mod token;
 pub mod view;
 

@@ -26,7 +26,8 @@ const LONG: Duration = Duration::from_secs(30);
 
 pub(crate) fn client(masters: &str, credentials: Option<Credentials>, ca_file: Option<PathBuf>) -> Client {
     let options = ClientOptions { ca_file, ..ClientOptions::default() };
-    Client::new(Masters::parse(masters).unwrap(), credentials, &options).unwrap()
+    let masters = Masters::parse(masters).expect("a test knows how masters are written");
+    Client::new(masters, credentials, &options).expect("the certificates are the test's own")
 }
 
 pub(crate) fn subscribe(role: &str, principal: Option<&str>) -> Call {
@@ -66,7 +67,9 @@ async fn first<T>(subscription: &mut Subscription, mut wanted: impl FnMut(&Event
 /// The agent and the id of each offer of the next OFFERS.
 async fn offers(subscription: &mut Subscription) -> Vec<(String, epic_proto::mesos::v1::OfferId)> {
     let wanted = |event: &Event| match event {
-        Event::Offers(offers) => Some(offers.iter().map(|offer| (offer.agent_id.value.clone(), offer.id.clone())).collect()),
+        Event::Offers(offers) => {
+            Some(offers.iter().map(|offer| (offer.agent_id.value.clone(), offer.id.clone())).collect())
+        }
         Event::Subscribed(_)
         | Event::Rescind(_)
         | Event::Update { .. }
@@ -75,7 +78,7 @@ async fn offers(subscription: &mut Subscription) -> Vec<(String, epic_proto::mes
         | Event::Error(_)
         | Event::Heartbeat => None,
     };
-    first(subscription, wanted).await.unwrap()
+    first(subscription, wanted).await.expect("the subscription stands")
 }
 
 #[tokio::test]
@@ -107,7 +110,8 @@ async fn offers_come_are_declined_and_come_again_until_the_framework_is_torn_dow
     let reconcile = call::Reconcile { tasks: vec![task] };
     let reconcile = Call { reconcile: Some(reconcile), ..typed(call::Type::Reconcile) };
     assert_eq!(lanes.send(Some(&agent), reconcile).await, Answer::Accepted);
-    let wanted = |event: &Event| if let Event::Update { status, state } = event { Some((status.clone(), *state)) } else { None };
+    let wanted =
+        |event: &Event| if let Event::Update { status, state } = event { Some((status.clone(), *state)) } else { None };
     let (status, state) = first(&mut subscription, wanted).await.unwrap();
     assert_eq!((status.uuid, state), (None, Some(TaskState::TaskLost)));
 
@@ -119,7 +123,9 @@ async fn offers_come_are_declined_and_come_again_until_the_framework_is_torn_dow
     let ended = first(&mut subscription, |_| None::<()>).await.unwrap_err();
     assert!(matches!(ended, Ended::Closed), "{ended:?}");
     let removed = client.subscribe(&subscribe("BlueData", None)).await.unwrap_err();
-    assert!(matches!(&removed, Error::Ended { source: Ended::Refused { message }, .. } if message == "Framework has been removed"));
+    assert!(
+        matches!(&removed, Error::Ended { source: Ended::Refused { message }, .. } if message == "Framework has been removed")
+    );
 }
 
 #[tokio::test]

@@ -3,5 +3,6 @@
 mod client;
 mod framework;
 mod kit;
+mod platform;
 mod tls;
 mod zookeeper;

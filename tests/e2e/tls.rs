@@ -38,7 +38,8 @@ async fn haproxy(cluster: &Cluster) -> Result<(Process, SocketAddr)> {
     fs::write(dir.join("haproxy.cfg"), settings)?;
     let config = dir.join("haproxy.cfg").display().to_string();
     let process = Program::new("/usr/sbin/haproxy", dir.join("haproxy.log")).args(["-db", "-f", &config]).start()?;
-    let listens = wait::until("haproxy listens", Duration::from_secs(10), async || Ok(TcpStream::connect(front).await?));
+    let listens =
+        wait::until("haproxy listens", Duration::from_secs(10), async || Ok(TcpStream::connect(front).await?));
     listens.await.with_context(|| process.log_tail(20))?;
     Ok((process, front))
 }

@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod cluster;
+pub mod epic;
 pub mod http;
 pub mod kit;
 pub mod leftovers;

@@ -222,3 +222,16 @@ fn everything_wrong_is_said_at_once_and_lists_have_bounds() {
     check("services:\n", &format!("services:\n{many}"), "services: has 103 items, at most 100 are allowed");
     assert!(Manifest::parse(&" ".repeat(300 << 10)).unwrap_err().to_string().contains("at most 262144"));
 }
+
+#[test]
+fn the_manifests_of_the_repository_are_valid() {
+    for yaml in [
+        include_str!("../../../catalog/platform/manifest.yaml"),
+        include_str!("../../../tests/fixtures/probe-platform/manifest.yaml"),
+    ] {
+        let manifest = Manifest::parse(yaml).unwrap();
+        let roles: Vec<_> = manifest.roles.iter().map(|role| role.id.as_str()).collect();
+        assert_eq!(roles, ["controller", "worker"]);
+        assert!(manifest.roles[0].reads(Document::Members));
+    }
+}

@@ -23,7 +23,7 @@ pub struct Settings {
     pub subscription_backoff_max: Duration,
     /// The time in which everything must have ended after a shutdown was asked for.
     pub shutdown_grace: Duration,
-    /// Different for each process; begins the name of each update.
+    /// Different for each process; goes into the name of each update.
     pub seed: [u8; 8],
 }
 
@@ -76,12 +76,12 @@ const REGISTRATION: Duration = Duration::from_secs(60);
 impl Executor {
     /// Makes an executor that hasn't subscribed yet.
     #[must_use]
-    pub const fn new(now: Timestamp, settings: Settings) -> Self {
+    pub fn new(now: Timestamp, settings: Settings) -> Self {
         Self {
             link: Link::Down { since: now, retry: now },
             attempts: 0,
             instances: BTreeMap::new(),
-            installs: Installs::new(),
+            installs: Installs::default(),
             updates: Updates::new(settings.seed),
             had_tasks: false,
             ending: None,

@@ -18,7 +18,7 @@ pub const PATIENCE: Duration = Duration::from_secs(600);
 const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
 
 /// All bundles, by digest.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Installs {
     all: BTreeMap<Digest, Install>,
 }
@@ -52,12 +52,6 @@ pub struct Underway {
 }
 
 impl Installs {
-    /// Makes an empty set.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { all: BTreeMap::new() }
-    }
-
     /// Wants a bundle; one that failed is tried anew, and one on its way learns where else it may be.
     pub fn want(&mut self, now: Timestamp, order: &LaunchOrder) {
         match self.all.get_mut(&order.bundle) {

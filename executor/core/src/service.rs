@@ -191,6 +191,9 @@ impl Service {
     pub fn rendered(&mut self, files: Files) {
         let Some(generations) = self.rendering.take() else { return };
         self.files = generations;
+        if self.unrenderable.take().is_some() {
+            self.trouble = String::new();
+        }
         match &self.state {
             State::Rendering => self.state = State::Starting { asked: Asked::NotYet },
             State::Running { .. } if files == Files::Changed => self.reload = self.spec.reload,

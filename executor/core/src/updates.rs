@@ -97,7 +97,7 @@ pub const RESEND_AFTER: Duration = Duration::from_secs(10);
 pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Updates {
-    /// Makes an empty set; `seed` must differ between processes, since it begins every update's name.
+    /// Makes an empty set; `seed` must differ between processes, since it goes into every update's name.
     #[must_use]
     pub const fn new(seed: [u8; 8]) -> Self {
         Self { seed, made: 0, tasks: BTreeMap::new() }
@@ -126,10 +126,8 @@ impl Updates {
             return;
         }
         self.made += 1;
-        let mut id = [0; 16];
-        id[..8].copy_from_slice(&self.seed);
-        id[8..].copy_from_slice(&self.made.to_be_bytes());
-        track.queue.push_back(Queued { update: Update { id: UpdateId(id), task: task.clone(), at: now, content }, sent: None });
+        let id = name(self.seed, self.made);
+        track.queue.push_back(Queued { update: Update { id, task: task.clone(), at: now, content }, sent: None });
     }
 
     /// Returns when a change that `tell` has put off may be told, given that `task` has news.
@@ -196,6 +194,21 @@ impl Updates {
     }
 }
 
+/// Makes the name of the update `nth`; names of one seed are in the order of their numbers.
+///
+/// It is a UUID of version 4 to look at: an agent of Mesos 1.11 refuses an update with any other
+/// bytes, and aborts when they come with a subscription.
+///
+/// Source: RFC 9562, sections 4.1 and 4.2.
+fn name(seed: [u8; 8], nth: u64) -> UpdateId {
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&seed);
+    id[8..].copy_from_slice(&nth.to_be_bytes());
+    id[6] = id[6] & 0x0f | 0x40;
+    id[8] = id[8] & 0x3f | 0x80;
+    UpdateId(id)
+}
+
 /// Tells whether only words and percents differ, which can wait.
 fn is_progress(last: &Content, next: &Content) -> bool {
     let facts = |content: &Content| {
@@ -239,6 +252,15 @@ mod tests {
 
     fn sent(updates: &mut Updates, second: u64) -> Option<(UpdateId, String)> {
         updates.poll(Timestamp(second * SECOND)).map(|update| (update.id, update.content.message))
+    }
+
+    #[test]
+    fn names_are_uuids_in_the_order_of_their_numbers() {
+        for seed in [[0; 8], [0xff; 8], [0xa5; 8]] {
+            let names: Vec<_> = [0, 1, 255, 256, u64::from(u32::MAX) + 1].map(|nth| name(seed, nth)).into();
+            assert!(names.iter().all(|name| name.0[6] >> 4 == 4 && name.0[8] >> 6 == 2), "{names:?}");
+            assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
+        }
     }
 
     #[test]

@@ -152,8 +152,11 @@ impl Group {
         let mut pause = Duration::from_millis(1);
         loop {
             self.kill_once();
-            if self.pids().is_empty() && self.remove() {
-                return;
+            if self.pids().is_empty() {
+                self.release();
+                if self.remove() {
+                    return;
+                }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(100));
@@ -171,6 +174,13 @@ impl Group {
         }
         match self.version {
             Version::V1 => v1::freeze(&self.dirs, v1::Freezer::Thawed),
+            Version::V2 => {}
+        }
+    }
+
+    fn release(&self) {
+        match self.version {
+            Version::V1 => v1::release(&self.dirs),
             Version::V2 => {}
         }
     }

@@ -62,7 +62,7 @@ pub(super) fn create(bases: &Bases, name: &str, grant: &Grant) -> Result<Group, 
     let milli = grant.cpus.0;
     write(&cpu, "cpu.shares", &(milli * 1024 / 1000).max(CPU_SHARES_MIN).to_string())?;
     write(&cpu, "cpu.cfs_period_us", &CPU_PERIOD_MICROS.to_string())?;
-    write(&cpu, "cpu.cfs_quota_us", &(milli * CPU_PERIOD_MICROS / 1000).max(CPU_QUOTA_MICROS_MIN).to_string())?;
+    write(&cpu, QUOTA, &(milli * CPU_PERIOD_MICROS / 1000).max(CPU_QUOTA_MICROS_MIN).to_string())?;
     let mut dirs = vec![memory, cpu];
     for base in &bases.more {
         let dir = base.join(name);
@@ -86,8 +86,19 @@ pub(super) fn freeze(dirs: &[PathBuf], state: Freezer) {
     }
 }
 
+/// Gives up the limit of cores, since the kernel lets go of a removed group only after a while.
+///
+/// Until then it refuses a lower quota of the group above; the Mesos agent, which lowers it when a task has
+/// ended, would destroy the whole container for that (`EINVAL` from kernel/sched/core.c, `tg_cfs_schedulable_down`).
+pub(super) fn release(dirs: &[PathBuf]) {
+    for dir in dirs.iter().filter(|dir| dir.join(QUOTA).exists()) {
+        write(dir, QUOTA, "-1").ok();
+    }
+}
+
 fn is_freezer(dir: &Path) -> bool {
     dir.join(STATE).exists()
 }
 
 const STATE: &str = "freezer.state";
+const QUOTA: &str = "cpu.cfs_quota_us";

@@ -10,7 +10,7 @@ use actix::Addr;
 use epic_common_io::driver::{Clock, Inbox, World as DriverWorld};
 use epic_scheduler_core::director::{Director, Input, Output, Seen};
 use epic_scheduler_core::mesos::{Call, TaskState};
-use epic_scheduler_core::request::{Answer, ClientId, Request};
+use epic_scheduler_core::request::{Answer, ClientId};
 use epic_scheduler_core::state::State;
 use epic_scheduler_core::state::entry::{Entry, Fact, Index};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,13 +18,11 @@ use tracing::{debug, error, info, warn};
 
 use super::journal::{Append, Appended, Journal, Snapshot};
 use super::link::Link;
+use crate::api::Asked;
 use crate::crash::{self, Point};
 use crate::journal::codec;
 use crate::metrics;
 use crate::view::Published;
-
-/// A request and where its answer goes.
-pub type Asked = (Request, oneshot::Sender<Answer>);
 
 /// Why the process must end.
 #[derive(Clone, Debug, PartialEq, Eq)]

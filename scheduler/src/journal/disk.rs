@@ -28,13 +28,7 @@ pub(super) fn sync_dir(path: &Path) -> Result<(), Error> {
 
 /// Makes a new file for its owner alone; one of the same name is emptied.
 pub(super) fn create(path: &Path) -> Result<File, Error> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(failed("create", path))
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(failed("create", path))
 }
 
 /// Puts a file of these parts in place of `path`, so that after a power cut either all or nothing of it is there.

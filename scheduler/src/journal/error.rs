@@ -119,7 +119,9 @@ pub enum Error {
         position: u64,
     },
     /// A snapshot comes out of order.
-    #[error("cannot take a snapshot at batch {batch}: it must be after batch {previous} and at most at batch {position}")]
+    #[error(
+        "cannot take a snapshot at batch {batch}: it must be after batch {previous} and at most at batch {position}"
+    )]
     NotASnapshot {
         /// The number that was given.
         batch: u64,

@@ -31,18 +31,10 @@ pub(super) async fn text(mut response: Response) -> String {
     }
     bytes.truncate(TEXT_BYTES_MAX);
     let text = String::from_utf8_lossy(&bytes);
-    text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
-}
-
-/// Shows a failure with all its causes on one line, for where no error value can be kept.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    text.split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 const TEXT_BYTES_MAX: usize = 500;

@@ -10,10 +10,10 @@ use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Response, StatusCode, Url};
 use tokio::time::timeout;
 
-use super::body::{self, PROTOBUF, STREAM_ID, chain};
+use super::body::{self, PROTOBUF, STREAM_ID};
 use super::credentials::Credentials;
 use super::lanes::Lanes;
-use super::masters::{Address, Masters};
+use super::masters::{API_PATH, Address, Masters};
 use super::redirect::{self, REDIRECTS_MAX, is_told};
 use super::subscription::{Ended, Subscription};
 use crate::coordinator::{self, Coordinator, LeaderInfo, ZooKeeper};
@@ -151,7 +151,11 @@ impl Client {
     ///
     /// # Errors
     /// When the certificates of `options` can't be used.
-    pub fn new(masters: Masters, credentials: Option<Credentials>, options: &ClientOptions) -> Result<Self, http::Error> {
+    pub fn new(
+        masters: Masters,
+        credentials: Option<Credentials>,
+        options: &ClientOptions,
+    ) -> Result<Self, http::Error> {
         Ok(Self { masters, credentials, clients: http::clients(options)?, patience: PATIENCE })
     }
 
@@ -170,7 +174,7 @@ impl Client {
         let call = call.encode_to_vec();
         match &self.masters {
             Masters::List(addresses) => {
-                let told: Vec<_> = addresses.iter().filter_map(Address::url).collect();
+                let told: Vec<_> = addresses.iter().map(Address::url).cloned().collect();
                 self.subscribe_to_one(&told, &call).await
             }
             Masters::ZooKeeper(path) => self.subscribe_by(&ZooKeeper::new(path.clone()), &call).await,
@@ -187,7 +191,7 @@ impl Client {
         let mut failures = Vec::new();
         for url in told {
             match self.try_one(url.clone(), told, call).await {
-                Err(error) if error.kind() == Kind::Retriable && told.len() > 1 => failures.push(chain(&error)),
+                Err(error) if error.kind() == Kind::Retriable && told.len() > 1 => failures.push(crate::chain(&error)),
                 result => return result,
             }
         }
@@ -272,7 +276,7 @@ fn addresses(leader: &LeaderInfo) -> Vec<Url> {
         IpAddr::V6(ip) => format!("[{ip}]"),
     };
     let hosts = Some(ip).into_iter().chain(leader.hostname.clone());
-    hosts.filter_map(|host| Url::parse(&format!("http://{host}:{}/api/v1/scheduler", leader.port)).ok()).collect()
+    hosts.filter_map(|host| Url::parse(&format!("http://{host}:{}{API_PATH}", leader.port)).ok()).collect()
 }
 
 fn advice(status: u16) -> &'static str {

@@ -12,7 +12,7 @@ use prost::Message as _;
 use reqwest::{Client, StatusCode, Url};
 use tokio::sync::{mpsc, oneshot};
 
-use super::body::{self, STREAM_ID, chain};
+use super::body::{self, STREAM_ID};
 use super::credentials::Credentials;
 use super::subscription::Subscription;
 
@@ -183,8 +183,8 @@ impl Lane {
                 let status = response.status();
                 judge(status, body::text(response).await)
             }
-            Err(error) if error.is_connect() => Answer::Ended { text: chain(&error) },
-            Err(error) => Answer::Lost { text: chain(&error) },
+            Err(error) if error.is_connect() => Answer::Ended { text: crate::chain(&error) },
+            Err(error) => Answer::Lost { text: crate::chain(&error) },
         }
     }
 }

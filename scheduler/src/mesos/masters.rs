@@ -14,24 +14,10 @@ pub enum Masters {
     ZooKeeper(ZooKeeperPath),
 }
 
-/// A master's address.
+/// A master's address; with https if it said so, which needs a proxy in front of a stock master.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// Whether TLS is spoken there.
-    pub scheme: Scheme,
-    /// A name, an IPv4 address, or an IPv6 address in brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-/// How a master is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// Without TLS.
-    Http,
-    /// With TLS; a stock master needs a proxy in front of it for that.
-    Https,
+    url: Url,
 }
 
 /// A path in a ZooKeeper ensemble, and the right to read it.
@@ -47,7 +33,10 @@ pub struct ZooKeeperPath {
 
 /// Why a text names no masters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("master {text:?}: {problem}; write HOST:PORT[,HOST:PORT...], https://HOST:PORT, or zk://[USER:PASSWORD@]HOST:PORT[,HOST:PORT...]/PATH")]
+#[error(
+    "master {text:?}: {problem}; write HOST:PORT[,HOST:PORT...], https://HOST:PORT, or \
+     zk://[USER:PASSWORD@]HOST:PORT[,HOST:PORT...]/PATH"
+)]
 pub struct Error {
     /// The part that is wrong, without a password.
     pub text: String,
@@ -85,34 +74,35 @@ impl fmt::Display for Masters {
 impl Address {
     fn parse(entry: &str) -> Result<Self, Error> {
         let (scheme, rest) = match entry.split_once("://") {
-            None => (Scheme::Http, entry),
-            Some(("http", rest)) => (Scheme::Http, rest),
-            Some(("https", rest)) => (Scheme::Https, rest),
+            None => ("http", entry),
+            Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
             Some(("zk", _)) => return Err(error(entry, "zk:// stands only once, at the start")),
             Some(_) => return Err(error(entry, "the scheme must be http, https or zk")),
         };
-        let (host, port) = host_and_port(rest.strip_suffix('/').unwrap_or(rest)).map_err(|problem| error(entry, problem))?;
-        Ok(Self { scheme, host, port })
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = host_and_port(rest).map_err(|problem| error(entry, problem))?;
+        let url = Url::parse(&format!("{scheme}://{host}:{port}{API_PATH}"));
+        url.map(|url| Self { url }).map_err(|_| error(entry, NO_HOST))
     }
 
     /// Returns the address with the path of the scheduler API.
     #[must_use]
-    pub fn url(&self) -> Option<Url> {
-        Url::parse(&format!("{}/api/v1/scheduler", self.base())).ok()
+    pub const fn url(&self) -> &Url {
+        &self.url
     }
 
-    fn base(&self) -> String {
-        let scheme = match self.scheme {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        };
-        format!("{scheme}://{}:{}", self.host, self.port)
+    /// Returns the host: a name, an IPv4 address, or an IPv6 address in brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
     }
 }
 
+/// Shows scheme, host and port.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.base())
+        let port = self.url.port_or_known_default().unwrap_or_default();
+        write!(f, "{}://{}:{port}", self.url.scheme(), self.host())
     }
 }
 
@@ -170,13 +160,16 @@ fn host_and_port(text: &str) -> Result<(String, u16), &'static str> {
     let is_name = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
     let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let is_ipv6 = inside.is_some_and(|inside| inside.parse::<Ipv6Addr>().is_ok());
-    if is_name || is_ipv6 { Ok((host.to_owned(), port)) } else { Err("the host must be a name or an address") }
+    if is_name || is_ipv6 { Ok((host.to_owned(), port)) } else { Err(NO_HOST) }
 }
 
 fn error(text: &str, problem: &'static str) -> Error {
     Error { text: text.to_owned(), problem }
 }
 
+/// Where the scheduler API of a master is.
+pub(super) const API_PATH: &str = "/api/v1/scheduler";
+const NO_HOST: &str = "the host must be a name or an address";
 const ENTRIES_MAX: usize = 16;
 
 #[cfg(test)]
@@ -216,6 +209,7 @@ mod tests {
         check("m1:65536", "m1:65536", "the port must be a number from 1 to 65535");
         check("http://m1:5050/mesos", "http://m1:5050/mesos", "the port must be a number from 1 to 65535");
         check("user:pw@m1:5050", "user:pw@m1:5050", "the host must be a name or an address");
+        check("1.2.3.4.5:5050", "1.2.3.4.5:5050", "the host must be a name or an address");
         check("::1:5050", "::1:5050", "the host must be a name or an address");
         check("ftp://m1:5050", "ftp://m1:5050", "the scheme must be http, https or zk");
         check("m1:5050,zk://z:1/m", "zk://z:1/m", "zk:// stands only once, at the start");

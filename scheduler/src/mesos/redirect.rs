@@ -15,7 +15,9 @@ pub enum Error {
         location: String,
     },
     /// It leads from https to http.
-    #[error("{url} would be spoken to without TLS; make the proxy in front of the masters rewrite the Location header, or leave it out")]
+    #[error(
+        "{url} would be spoken to without TLS; make the proxy in front of the masters rewrite the Location header, or leave it out"
+    )]
     Downgrade {
         /// The new address.
         url: Url,

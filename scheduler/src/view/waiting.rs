@@ -55,7 +55,7 @@ pub(super) fn link(link: &Link) -> String {
 fn no_offer(role: &str) -> String {
     format!(
         "no offer has come yet for role {role}: check that agents are registered and have cpus and mem reserved for this \
-         role (--resources='cpus({role}:…);mem({role}:…)'), and that no other framework of the role holds them"
+         role (--resources='cpus({role}):N;mem({role}):M'), and that no other framework of the role holds them"
     )
 }
 

@@ -7,9 +7,8 @@ use epic_scheduler::journal::{Error, Journal, PAYLOAD_BYTES_MAX};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::{prop_assert_eq, proptest};
-use tempfile::TempDir;
 
-use crate::support::{Sum, chain, crashed, files, fill, pack, segment, snapshot, sum};
+use crate::support::{Sum, chain, crashed, fast_dir, files, fill, pack, segment, snapshot, sum};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -32,7 +31,7 @@ proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
     #[test]
     fn whatever_happens_between_all_that_was_acknowledged_is_there(steps in vec(step(), 0..40)) {
-        let mut state = TempDir::new().unwrap();
+        let mut state = fast_dir();
         let (mut journal, _) = Local::open(state.path()).unwrap();
         let (mut said, mut last_snapshot) = (Sum::new(), 0);
         for step in steps {
@@ -69,7 +68,7 @@ proptest! {
 #[test]
 fn a_new_journal_is_empty_and_its_files_are_the_owners() {
     use std::os::unix::fs::PermissionsExt;
-    let parent = TempDir::new().unwrap();
+    let parent = fast_dir();
     let state = parent.path().join("new/state");
     let (mut journal, recovered) = Local::open(&state).unwrap();
     assert_eq!((journal.position(), recovered), (0, epic_scheduler::journal::Recovered::default()));
@@ -82,7 +81,7 @@ fn a_new_journal_is_empty_and_its_files_are_the_owners() {
 
 #[test]
 fn only_the_next_batch_of_a_bounded_size_is_taken() {
-    let state = TempDir::new().unwrap();
+    let state = fast_dir();
     let (mut journal, _) = Local::open(state.path()).unwrap();
     fill(&mut journal, &[b"one"]);
     let check = |error: Error, expected: &str| assert_eq!(chain(&error), expected);
@@ -100,7 +99,7 @@ fn only_the_next_batch_of_a_bounded_size_is_taken() {
 
 #[test]
 fn segments_are_bounded_and_those_that_two_snapshots_cover_are_removed() {
-    let state = TempDir::new().unwrap();
+    let state = fast_dir();
     let (mut journal, _) = Local::open(state.path()).unwrap();
     let payload = vec![5; PAYLOAD_BYTES_MAX];
     for batch in 1..=63 {
@@ -129,7 +128,7 @@ fn segments_are_bounded_and_those_that_two_snapshots_cover_are_removed() {
 
 #[test]
 fn ten_thousand_batches_make_a_snapshot_due_also_after_a_restart() {
-    let state = TempDir::new().unwrap();
+    let state = fast_dir();
     let (mut journal, _) = Local::open(state.path()).unwrap();
     for batch in 1..10_000 {
         journal.append(batch, b"").unwrap();

@@ -7,13 +7,13 @@ use epic_scheduler::journal::Journal;
 use epic_scheduler::journal::local::Local;
 use tempfile::TempDir;
 
-use crate::support::{crashed, files, fill, pack, refusal, segment, snapshot, sum};
+use crate::support::{crashed, fast_dir, files, fill, pack, refusal, segment, snapshot, sum};
 
 const SAID: [&[u8]; 5] = [b"one", b"two two", b"", b"four", b"five five five"];
 
 /// Three batches with a fence at 3, then two more after a crash that the fence doesn't know.
 fn unfenced() -> TempDir {
-    let state = TempDir::new().unwrap();
+    let state = fast_dir();
     let (mut journal, _) = Local::open(state.path()).unwrap();
     fill(&mut journal, &SAID[..3]);
     journal.close().unwrap();
@@ -52,7 +52,7 @@ fn an_end_torn_at_any_byte_above_the_fence_is_cut_and_reported() {
 
 #[test]
 fn an_end_torn_at_any_byte_below_the_fence_is_an_error_that_changes_nothing() {
-    let state = TempDir::new().unwrap();
+    let state = fast_dir();
     let (mut journal, _) = Local::open(state.path()).unwrap();
     fill(&mut journal, &SAID);
     journal.close().unwrap();
@@ -69,7 +69,7 @@ fn an_end_torn_at_any_byte_below_the_fence_is_an_error_that_changes_nothing() {
 #[test]
 fn a_segment_torn_in_its_header_is_removed_and_made_again() {
     for bytes in 0..24 {
-        let state = TempDir::new().unwrap();
+        let state = fast_dir();
         drop(Local::open(state.path()).unwrap());
         fs::write(segment(state.path(), 1), vec![0; bytes]).unwrap();
         let (mut journal, recovered) = Local::open(state.path()).unwrap();
@@ -109,7 +109,7 @@ fn flip_every_byte(state: &Path, expected: &[&[u8]]) -> Vec<String> {
 
 #[test]
 fn every_flipped_byte_gives_the_same_sum_or_an_error() {
-    let state = TempDir::new().unwrap();
+    let state = fast_dir();
     let (mut journal, _) = Local::open(state.path()).unwrap();
     fill(&mut journal, &SAID[..2]);
     journal.snapshot(2, &pack(&SAID[..2].iter().map(|payload| payload.to_vec()).collect::<Vec<_>>())).unwrap();
@@ -141,7 +141,7 @@ fn a_flipped_byte_above_the_fence_is_an_error_when_a_whole_record_follows() {
 
 #[test]
 fn an_unreadable_snapshot_is_set_aside_only_if_the_rest_makes_up_for_it() {
-    let state = TempDir::new().unwrap();
+    let state = fast_dir();
     let (mut journal, _) = Local::open(state.path()).unwrap();
     fill(&mut journal, &SAID);
     journal.snapshot(5, b"whatever").unwrap();
@@ -158,7 +158,7 @@ fn an_unreadable_snapshot_is_set_aside_only_if_the_rest_makes_up_for_it() {
 
 #[test]
 fn a_missing_segment_an_emptied_journal_and_a_missing_fence_are_errors() {
-    let state = TempDir::new().unwrap();
+    let state = fast_dir();
     let (mut journal, _) = Local::open(state.path()).unwrap();
     for batch in 1..=70 {
         journal.append(batch, &vec![1; 512 << 10]).unwrap();

@@ -88,7 +88,10 @@ fn a_full_disk_stops_the_journal_and_loses_nothing() {
         }
     };
     let durable = journal.position();
-    assert!(full.starts_with(&format!("cannot append batch {}; the journal takes nothing more", durable + 1)), "{full}");
+    assert!(
+        full.starts_with(&format!("cannot append batch {}; the journal takes nothing more", durable + 1)),
+        "{full}"
+    );
     assert!(full.contains("the disk is full: free some space and start again"), "{full}");
     let refused = journal.append(durable + 1, b"small").unwrap_err().to_string();
     assert!(refused.starts_with("the journal takes nothing more since it failed"), "{refused}");

@@ -39,6 +39,11 @@ pub(crate) fn sum(recovered: &Recovered) -> Sum {
     sum
 }
 
+/// Makes a directory in memory where there is such a file system: these tests open journals thousands of times.
+pub(crate) fn fast_dir() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
+}
+
 pub(crate) fn fill(journal: &mut impl Journal, payloads: &[&[u8]]) {
     for payload in payloads {
         journal.append(journal.position() + 1, payload).unwrap();
@@ -47,7 +52,7 @@ pub(crate) fn fill(journal: &mut impl Journal, payloads: &[&[u8]]) {
 
 /// Copies a state directory as a crash would leave it: without the lock, and without closing the journal.
 pub(crate) fn crashed(state_dir: &Path) -> TempDir {
-    let copy = TempDir::new().unwrap();
+    let copy = fast_dir();
     fs::create_dir(copy.path().join("journal")).unwrap();
     for file in files(state_dir) {
         fs::copy(&file, copy.path().join(file.strip_prefix(state_dir).unwrap())).unwrap();

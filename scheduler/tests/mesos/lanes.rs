@@ -53,7 +53,9 @@ async fn calls_carry_their_subscription_and_keep_their_order_for_each_agent() {
         assert_eq!(request.headers["content-type"], "application/x-protobuf");
         assert_eq!(request.call.framework_id, Some(framework()));
         let kill = request.call.kill.as_ref().unwrap();
-        seen.entry(kill.agent_id.as_ref().unwrap().value.clone()).or_default().push(kill.task_id.value.parse().unwrap());
+        seen.entry(kill.agent_id.as_ref().unwrap().value.clone())
+            .or_default()
+            .push(kill.task_id.value.parse().unwrap());
     }
     assert_eq!(seen.len(), 3);
     for (agent, numbers) in seen {

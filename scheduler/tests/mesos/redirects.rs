@@ -41,9 +41,6 @@ async fn a_redirect_elsewhere_is_refused_with_credentials_and_followed_without()
 async fn redirects_in_a_circle_end() {
     let master = StandIn::start(|_, _| redirect_to("/again")).await;
     let error = client(&master.address.to_string()).subscribe(&subscribe_call()).await.unwrap_err();
-    let is_expected = matches!(
-        error,
-        Error::Redirect { kind: Kind::Retriable, source: redirect::Error::TooMany, .. }
-    );
+    let is_expected = matches!(error, Error::Redirect { kind: Kind::Retriable, source: redirect::Error::TooMany, .. });
     assert!(is_expected && master.requests().len() == 6, "{error:?} after {}", master.requests().len());
 }

@@ -76,7 +76,11 @@ async fn a_stream_that_breaks_or_is_not_understood_ends_the_subscription() {
     check(vec![chunk(b"999999999\n"), Step::Hang], broken).await;
     let not_understood = |ended: &Ended| matches!(ended, Ended::NotUnderstood { .. });
     check(vec![chunk(b"3\n\xff\xff\xff"), last_chunk()], not_understood).await;
-    check(vec![chunk(&record(&event(Type::Offers))), chunk(&record(&event(Type::Heartbeat))), last_chunk()], not_understood).await;
+    check(
+        vec![chunk(&record(&event(Type::Offers))), chunk(&record(&event(Type::Heartbeat))), last_chunk()],
+        not_understood,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -89,55 +93,56 @@ async fn every_answer_is_retriable_or_definite_and_says_what_the_master_said() {
         let text = format!("{text:#}").replace(&format!("http://{}/api/v1/scheduler", master.address), "M");
         assert_eq!((text.as_str(), kind_found), (expected, kind));
     };
-    use Kind::{Definite, Retriable};
     check(
         answer("503 Service Unavailable", "", "Master has not finished recovery"),
-        Retriable,
+        Kind::Retriable,
         "master M is not ready: 503 Master has not finished recovery",
     )
     .await;
-    check(answer("404 Not Found", "", "404 Not Found."), Retriable, "master M is not ready: 404 404 Not Found.").await;
+    check(answer("404 Not Found", "", "404 Not Found."), Kind::Retriable, "master M is not ready: 404 404 Not Found.")
+        .await;
     check(
         answer("401 Unauthorized", "", ""),
-        Definite,
+        Kind::Definite,
         "master M refuses the subscription: 401 ; check --principal and --secret-file",
     )
     .await;
     let long = format!("one\ntwo\x07three {}", "x".repeat(1000));
     check(
         answer("400 Bad Request", "", &long),
-        Definite,
+        Kind::Definite,
         &format!("master M refuses the subscription: 400 one two three {}", "x".repeat(500 - 14)),
     )
     .await;
     check(
         answer("200 OK", "Content-Type: text/html\r\n", "<html>"),
-        Definite,
+        Kind::Definite,
         "M does not answer like a Mesos master: its content type is \"text/html\" instead of \"application/x-protobuf\"",
     )
     .await;
     check(
         answer("200 OK", "Content-Type: application/x-protobuf\r\n", ""),
-        Definite,
+        Kind::Definite,
         "M does not answer like a Mesos master: the Mesos-Stream-Id header is missing",
     )
     .await;
-    check(answer("202 Accepted", "", ""), Definite, "M does not answer like a Mesos master: its status is 202").await;
+    check(answer("202 Accepted", "", ""), Kind::Definite, "M does not answer like a Mesos master: its status is 202")
+        .await;
     check(
         vec![stream_head(), chunk(&record(&error("Role 'x' is not allowed"))), last_chunk()],
-        Definite,
+        Kind::Definite,
         "cannot subscribe to master M: the master refuses the subscription: Role 'x' is not allowed",
     )
     .await;
     check(
         vec![stream_head(), chunk(&record(&event(Type::Heartbeat))), Step::Hang],
-        Definite,
+        Kind::Definite,
         "cannot subscribe to master M: the subscription did not begin with SUBSCRIBED or ERROR",
     )
     .await;
     check(
         vec![stream_head(), last_chunk()],
-        Retriable,
+        Kind::Retriable,
         "cannot subscribe to master M: the master closed the subscription",
     )
     .await;
@@ -158,6 +163,14 @@ async fn masters_are_tried_in_turn_and_a_later_attempt_succeeds() {
     assert!(text.starts_with(&format!("none of http://{dead},http://{} can be subscribed to: ", recovering.address)));
     assert!(text.contains("Connection refused") && text.contains("503 Master has not finished recovery"), "{text}");
     assert_eq!(client.subscribe(&subscribe_call()).await.unwrap().stream_id, "s-1");
+}
+
+#[tokio::test]
+async fn a_zookeeper_that_is_not_there_is_retriable() {
+    let error = client(&format!("zk://{}/mesos", nobody().await)).subscribe(&subscribe_call()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Retriable);
+    let text = format!("{:#}", anyhow::Error::from(error));
+    assert!(text.starts_with("cannot look up the leading master: cannot reach ZooKeeper at 127.0.0.1:"), "{text}");
 }
 
 #[tokio::test]

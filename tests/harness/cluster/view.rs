@@ -69,23 +69,49 @@ impl Cluster {
     /// # Errors
     /// When that takes longer than 30 seconds, or a part has ended.
     pub async fn agents_active(&mut self) -> anyhow::Result<()> {
-        self.until("all agents that run are active", Duration::from_secs(30), async |cluster| {
-            let slaves = cluster.slaves().await?;
-            let active = slaves.iter().filter(|slave| slave["active"] == true);
-            let active: Vec<&str> = active.filter_map(|slave| slave["pid"].as_str()).collect();
+        let what = "all agents that run are active";
+        let look = async |cluster: &Self| {
             if cluster.agents.is_empty() {
-                let (count, wanted) = (active.len(), cluster.spec.agents.len());
-                ensure!(count == wanted, "{count} of {wanted} are active");
-            }
-            for address in cluster.agents.iter().filter(|node| node.process.is_some()).map(|node| node.address) {
-                ensure!(active.iter().any(|pid| pid.ends_with(&format!("@{address}"))), "{address} is not active");
-                // The master notices only later that an agent was killed, so the agent is asked too.
-                let metrics = http::get_json(&format!("http://{address}/metrics/snapshot")).await?;
-                ensure!(metrics["slave/registered"] == 1.0, "{address} says that it is not registered");
+                cluster.all_in_one_registered().await?;
+            } else {
+                cluster.separate_registered().await?;
             }
             cluster.masters_recovered().await
-        })
-        .await
+        };
+        self.until(what, Duration::from_secs(30), look).await
+    }
+
+    /// The libprocess ids of the agents that are active in the eyes of the master.
+    async fn active(&self) -> anyhow::Result<Vec<String>> {
+        let slaves = self.slaves().await?;
+        let active = slaves.iter().filter(|slave| slave["active"] == true);
+        Ok(active.filter_map(|slave| Some(slave["pid"].as_str()?.to_owned())).collect())
+    }
+
+    /// Asks the master and each agent: the master notices only later that an agent was killed.
+    async fn separate_registered(&self) -> anyhow::Result<()> {
+        let active = self.active().await?;
+        for address in self.agents.iter().filter(|node| node.process.is_some()).map(|node| node.address) {
+            let known = active.iter().any(|pid| pid.ends_with(&format!("@{address}")));
+            ensure!(known, "{address} is not active");
+            let metrics = http::get_json(&format!("http://{address}/metrics/snapshot")).await?;
+            ensure!(metrics["slave/registered"] == 1.0, "{address} says that it is not registered");
+        }
+        Ok(())
+    }
+
+    /// Asks the master and each agent: an agent writes its id down only after the master knows it.
+    ///
+    /// Agents in one process share their metrics, so their states are asked for.
+    async fn all_in_one_registered(&self) -> anyhow::Result<()> {
+        let (count, wanted) = (self.active().await?.len(), self.spec.agents.len());
+        ensure!(count == wanted, "{count} of {wanted} are active");
+        for number in 1..=wanted {
+            let state = http::get_json(&format!("http://{}/slave({number})/state", self.master_addr())).await?;
+            let registered = state["id"].as_str().is_some_and(|id| !id.is_empty());
+            ensure!(registered, "agent {number} says that it is not registered");
+        }
+        Ok(())
     }
 
     /// With ZooKeeper, says whether each master that runs is part of the replicated log.

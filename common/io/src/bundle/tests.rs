@@ -176,6 +176,42 @@ fn the_same_input_gives_the_same_digest_wherever_it_is() {
 }
 
 #[test]
+fn entries_are_sorted_and_each_directory_comes_first() {
+    let root = TempDir::new().unwrap();
+    let source = source(root.path());
+    for name in ["b", "a", "d", "c", "z", "y", "B"] {
+        fs::write(source.join("payload/empty").join(name), "").unwrap();
+    }
+    let file = root.path().join("b.bin");
+    build(&source, &file).unwrap();
+    let mut order = Order(Vec::new());
+    Bundle::open(&file).unwrap().walk(&mut order).unwrap();
+    let parts = |path: &String| path.split('/').map(ToOwned::to_owned).collect::<Vec<_>>();
+    assert!(order.0.is_sorted_by_key(parts), "{:?}", order.0);
+    assert_eq!(order.0.len(), 19);
+}
+
+/// Keeps the paths in their order.
+struct Order(Vec<String>);
+
+impl Sink for Order {
+    fn entry(&mut self, path: &str, _: &Entry) -> Result<Option<(File, PathBuf)>, Error> {
+        self.0.push(path.to_owned());
+        Ok(None)
+    }
+
+    fn progress(&mut self, _: u64) {}
+}
+
+#[test]
+fn the_umask_changes_nothing() {
+    let again = "exec \"$0\" --exact bundle::tests::the_stub_and_the_library_install_the_same_tree";
+    let this = std::env::current_exe().unwrap();
+    let said = Command::new("sh").args(["-c", &format!("umask 077; {again}")]).arg(this).output().unwrap();
+    assert!(said.status.success() && String::from_utf8_lossy(&said.stdout).contains("1 passed"), "{said:?}");
+}
+
+#[test]
 fn what_is_opened_is_what_was_built() {
     let root = TempDir::new().unwrap();
     let (file, _) = built(root.path());
@@ -391,6 +427,25 @@ fn a_bomb_is_refused_while_it_is_read() {
     let endless = Forged { archive: zeros, manifest: MANIFEST.to_owned(), unpacked: Some(1024) };
     endless.is_refused("unpacks to more than its trailer says");
     Forged { unpacked: Some(1 << 20), ..Forged::of(&[file("x")]) }.is_refused("cannot read the payload");
+}
+
+#[test]
+fn no_more_is_read_than_the_trailer_speaks_of() {
+    let many = (0..100).flat_map(|nth| directory(&format!("d{nth:03}"))).collect();
+    let long = [entry(EntryType::Regular, "zeros", "", &[0; 1 << 20])].concat();
+    for archive in [many, long] {
+        let mut left: &[u8] = &archive;
+        let walked = walk::walk(Path::new("b.bin"), &mut left, 4096, &mut Nowhere);
+        assert!(matches!(walked, Err(Error::TooLarge { .. })), "{walked:?}");
+        assert!(archive.len() - left.len() <= 4096, "{} bytes were read", archive.len() - left.len());
+    }
+}
+
+#[test]
+fn a_damaged_header_is_seen() {
+    let mut damaged = file("x");
+    damaged[0] = b'y';
+    Forged::of(&[damaged]).is_refused("a tar header has a wrong checksum");
 }
 
 #[test]

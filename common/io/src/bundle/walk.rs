@@ -173,10 +173,6 @@ impl<R: Read> Walk<'_, R> {
     }
 
     fn content(&mut self, size: u64, mut out: Option<(File, PathBuf)>, sink: &mut dyn Sink) -> Result<(), Error> {
-        let left_max = self.unpacked.saturating_sub(self.done);
-        if size > left_max {
-            return Err(self.outgrown());
-        }
         let mut buffer = [0; 1 << 16];
         let mut left = size;
         while left > 0 {

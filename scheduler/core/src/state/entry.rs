@@ -199,9 +199,11 @@ impl Fact {
             Self::PlatformApplied { desired, .. } => 4096 + desired.roles.len() * 1024,
             Self::StatusRecorded(status) => {
                 let report = status.report.as_ref().map_or(0, |report| {
-                    report.services.iter().map(|service| service.reason.len() + 100).sum()
+                    let services = report.services.iter().map(|service| service.reason.len() + 100);
+                    let documents = report.documents.keys().map(|name| name.len() + 20);
+                    services.chain(documents).sum()
                 });
-                512 + status.message.len() + report
+                512 + status.message.len() + status.reason.len() + report
             }
             Self::LaunchDecided(_) => 1024,
             Self::FrameworkChosen { .. }

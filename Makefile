@@ -1,0 +1,43 @@
+# Targets for people; `make help` lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help ready programs bundles demo demo-check test gate
+
+PLATFORM_VERSION := $(shell sed -n 's/^version: *//p' catalog/platform/manifest.yaml)
+PLATFORM_BUNDLE := dist/epic-platform-$(PLATFORM_VERSION).bin
+# Where cargo puts what it builds.
+TARGET = $(shell cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+# Each test on Mesos runs a master and several agents of its own.
+TEST_THREADS ?= 2
+
+help: ## Lists the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand --tabs=16
+
+demo: ready bundles ## Starts Mesos and the platform, leaves them running, shows what to type next; Ctrl-C removes all
+	@exec $(TARGET)/debug/epic-demo
+
+demo-check: ready bundles ## The same, but checks it and ends
+	@exec $(TARGET)/debug/epic-demo --check
+
+test: ready bundles ## Runs every test, those on a real Mesos too
+	cargo test --workspace --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
+
+gate: ## Runs what every change must pass: format, lints, documents, tests
+	.ci/run
+
+programs: ## Builds every program
+	@tests/check-rust.sh
+	cargo build --workspace --bins --locked
+
+# Makes the reference platform's bundle from Debian's packages (kept in ~/.cache/epic-mesos, or $EPIC_CACHE_DIR).
+bundles: programs $(PLATFORM_BUNDLE) ## Makes dist/*.bin
+
+# All programs are built at once, so that their dependencies are compiled once, with the features that all need.
+$(PLATFORM_BUNDLE): $(shell find catalog/platform common/io/src/bundle common/src/manifest -type f) | programs
+	catalog/platform/build.sh $(TARGET)/debug/epicctl dist
+
+# What the targets above take for granted of the machine.
+ready:
+	@test "$$(id -u)" = 0 || { echo "this confines real processes with control groups: run it as root" >&2; exit 1; }
+	@tests/check-rust.sh
+	@tests/setup.sh

@@ -1,0 +1,88 @@
+//! The scheduler's HTTP interface: views for everybody, changes for whoever has the token.
+
+mod artifact;
+pub mod desired;
+mod metering;
+mod operate;
+mod platform;
+mod problem;
+
+use std::fmt;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::{App, HttpServer, web};
+use epic_common::time::Timestamp;
+use epic_scheduler_core::request::{Answer, Request};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::artifacts::Artifacts;
+use crate::view::Published;
+
+/// A request, and where its answer goes once it is durable or refused.
+pub type Asked = (Request, oneshot::Sender<Answer>);
+
+/// All that the interface knows and may do.
+#[derive(Clone)]
+pub struct Api {
+    /// The last state that was published.
+    pub published: watch::Receiver<Arc<Published>>,
+    /// Where requests go; who reads it decides.
+    pub requests: mpsc::Sender<Asked>,
+    /// What executors fetch.
+    pub artifacts: Arc<Artifacts>,
+    /// What time it is.
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// What shows the counts.
+    pub counts: PrometheusHandle,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published.borrow())
+    }
+}
+
+/// Adds every route; a path or method that isn't there is answered by a problem, like all refusals (RFC 9457).
+pub fn configure(cfg: &mut web::ServiceConfig, api: web::Data<Api>) {
+    cfg.app_data(api);
+    operate::configure(cfg);
+    artifact::configure(cfg);
+    platform::configure(cfg);
+    cfg.default_service(web::to(problem::no_such_path));
+}
+
+/// Serves the interface on `listener` with one worker until the returned server is stopped; signals are left alone.
+///
+/// Connections are bounded to 1,024, bodies to 256 KiB, and a client that is slow with its request is cut off.
+///
+/// # Errors
+///
+/// The listener can't be used.
+pub fn serve(listener: TcpListener, api: Api) -> io::Result<Server> {
+    let api = web::Data::new(api);
+    let server = HttpServer::new(move || {
+        let api = api.clone();
+        App::new().wrap(actix_web::middleware::from_fn(metering::count)).configure(|cfg| configure(cfg, api))
+    });
+    let server = server
+        .workers(1)
+        .disable_signals()
+        .max_connections(1024)
+        .keep_alive(Duration::from_secs(30))
+        .client_request_timeout(Duration::from_secs(10))
+        .client_disconnect_timeout(Duration::from_secs(2))
+        .shutdown_timeout(5)
+        .listen(listener)?;
+    Ok(server.run())
+}

@@ -1,0 +1,35 @@
+//! What machines ask: is it alive, is it of use, what has it counted.
+
+use actix_web::http::header::ContentType;
+use actix_web::{HttpResponse, web};
+
+use super::problem::wrong_method;
+use super::Api;
+use crate::{metrics, view};
+
+pub(super) fn configure(cfg: &mut web::ServiceConfig) {
+    let read_only = || wrong_method("GET, HEAD");
+    for (path, [get, head]) in [
+        ("/healthz", [web::get().to(healthz), web::head().to(healthz)]),
+        ("/readyz", [web::get().to(readyz), web::head().to(readyz)]),
+        ("/metrics", [web::get().to(counts), web::head().to(counts)]),
+    ] {
+        cfg.service(web::resource(path).route(get).route(head).default_service(read_only()));
+    }
+}
+
+async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::plaintext()).body("alive\n")
+}
+
+async fn readyz(api: web::Data<Api>) -> HttpResponse {
+    let (mut answer, text) = match view::unready(&api.published()) {
+        None => (HttpResponse::Ok(), "ready".to_owned()),
+        Some(why) => (HttpResponse::ServiceUnavailable(), why),
+    };
+    answer.content_type(ContentType::plaintext()).body(text + "\n")
+}
+
+async fn counts(api: web::Data<Api>) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(metrics::render(&api.counts))
+}

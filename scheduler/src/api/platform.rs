@@ -1,0 +1,145 @@
+//! The platform: its view, and the changes that people ask for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{HttpRequest, HttpResponse, web};
+use epic_common::api::Granted;
+use epic_common::ids::{Digest, FrameworkId, InstanceId};
+use epic_common::spec::Platform;
+use epic_scheduler_core::request::{Applicant, Request, Wish};
+use epic_scheduler_core::state::platform::Desired;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::desired::desired;
+use super::problem::{Refused, wrong_method};
+use super::Api;
+use crate::artifacts::Artifacts;
+use crate::view;
+
+pub(super) fn configure(cfg: &mut web::ServiceConfig) {
+    let platform = web::resource("/api/v2/platform").route(web::get().to(show)).route(web::head().to(show));
+    cfg.service(platform.route(web::put().to(apply)).default_service(wrong_method("GET, HEAD, PUT")));
+    for (verb, wish) in [("stop", Wish::Stop), ("start", Wish::Start), ("uninstall", Wish::Uninstall)] {
+        let ask = move |request: HttpRequest, api: web::Data<Api>| change(request, api, wish.clone());
+        let resource = web::resource(format!("/api/v2/platform/{verb}")).route(web::post().to(ask));
+        cfg.service(resource.default_service(wrong_method("POST")));
+    }
+    let resource = web::resource("/api/v2/platform/instances/{id}/restart").route(web::post().to(restart));
+    cfg.service(resource.default_service(wrong_method("POST")));
+}
+
+async fn show(api: web::Data<Api>) -> HttpResponse {
+    HttpResponse::Ok().json(view::platform(&api.published(), (api.clock)()))
+}
+
+async fn apply(request: HttpRequest, body: web::Payload, api: web::Data<Api>) -> Result<HttpResponse, Refused> {
+    authorize(&request, &api)?;
+    let key = key(&request)?;
+    let document = Platform::parse(&text(body).await?)?;
+    let artifacts = Arc::clone(&api.artifacts);
+    let joined = web::block(move || join(&document, &artifacts)).await;
+    let desired = joined.unwrap_or_else(|_| Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the bundle can't be read now", "")))?;
+    let framework = FrameworkId::new(uuid::Uuid::new_v4().to_string());
+    let wish = Wish::Apply { desired: Box::new(desired), framework, by: Applicant::Person };
+    ask(&api, Request { wish, key }).await
+}
+
+async fn change(request: HttpRequest, api: web::Data<Api>, wish: Wish) -> Result<HttpResponse, Refused> {
+    authorize(&request, &api)?;
+    let key = key(&request)?;
+    ask(&api, Request { wish, key }).await
+}
+
+async fn restart(request: HttpRequest, id: web::Path<String>, api: web::Data<Api>) -> Result<HttpResponse, Refused> {
+    let id = id.into_inner();
+    if id.len() > ID_BYTES_MAX || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        authorize(&request, &api)?;
+        return Err(Refused::new(StatusCode::NOT_FOUND, "there is no such member", "see the members with epicctl platform status"));
+    }
+    change(request, api, Wish::Restart(InstanceId::new(id))).await
+}
+
+fn join(document: &Platform, artifacts: &Artifacts) -> Result<Desired, Refused> {
+    let bundle = artifacts.resolve(&document.bundle).map_err(|error| {
+        Refused::field("the platform's bundle can't be used", "spec.bundle", crate::chain(&error))
+    })?;
+    Ok(desired(document, &bundle)?)
+}
+
+async fn text(body: web::Payload) -> Result<String, Refused> {
+    let invalid = |title: &str, detail: &str| Refused::new(StatusCode::BAD_REQUEST, title, detail);
+    let bytes = match timeout(BODY_WITHIN, body.to_bytes_limited(BODY_BYTES_MAX)).await {
+        Ok(Ok(Ok(bytes))) => bytes,
+        Ok(Ok(Err(error))) => return Err(invalid("the body can't be read", &error.to_string())),
+        Ok(Err(_)) => {
+            let detail = format!("at most {BODY_BYTES_MAX} bytes are allowed");
+            return Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", detail));
+        }
+        Err(_) => return Err(invalid("the body didn't come in time", "send it within 10 seconds")),
+    };
+    String::from_utf8(bytes.into()).map_err(|_| invalid("the body is not UTF-8", "send a Platform document as YAML or JSON"))
+}
+
+/// Hands a request over and waits until its answer is durable.
+async fn ask(api: &Api, request: Request) -> Result<HttpResponse, Refused> {
+    let unavailable = |title: &str, detail: &str| Refused::new(StatusCode::SERVICE_UNAVAILABLE, title, detail);
+    let (answer, answered) = oneshot::channel();
+    let asked = async {
+        api.requests.send((request, answer)).await.ok()?;
+        answered.await.ok()
+    };
+    match timeout(ANSWER_WITHIN, asked).await {
+        Ok(Some(Ok(grantal))) => Ok(HttpResponse::Ok().json(Granted { index: grantal.index.0, message: grantal.message })),
+        Ok(Some(Err(rejection))) => Err(rejection.into()),
+        Ok(None) => Err(unavailable("the scheduler is stopping", "repeat the request with the same Idempotency-Key")),
+        Err(_) => {
+            let detail = "the journal hasn't answered; the request may yet be granted: repeat it with the same Idempotency-Key";
+            Err(unavailable("the request isn't answered yet", detail))
+        }
+    }
+}
+
+/// Lets pass who has the token; the comparison takes the same time wherever digests differ.
+fn authorize(request: &HttpRequest, api: &Api) -> Result<(), Refused> {
+    let Some(expected) = api.published().state.token else {
+        let detail = "it hasn't recorded its token; try again in a moment";
+        return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the scheduler has only just started", detail));
+    };
+    let refuse = |title: &str| {
+        let detail = "send the token as \"Authorization: Bearer TOKEN\"; epicctl takes it from --token-file or EPIC_TOKEN_FILE";
+        Err(Refused::new(StatusCode::UNAUTHORIZED, title, detail))
+    };
+    let said = request.headers().get(AUTHORIZATION).map(|said| said.as_bytes());
+    let Some((scheme, token)) = said.and_then(|said| said.split_at_checked(SCHEME.len())) else {
+        return refuse("a token is needed");
+    };
+    let digest = Digest(Sha256::digest(token.trim_ascii()).into());
+    let difference = digest.0.iter().zip(&expected.0).fold(0, |difference, (a, b)| difference | (a ^ b));
+    if scheme.eq_ignore_ascii_case(SCHEME.as_bytes()) && difference == 0 { Ok(()) } else { refuse("the token is wrong") }
+}
+
+/// Reads the header that makes a repeat harmless.
+///
+/// Source: `draft-ietf-httpapi-idempotency-key-header`.
+fn key(request: &HttpRequest) -> Result<Option<String>, Refused> {
+    let Some(value) = request.headers().get("Idempotency-Key") else { return Ok(None) };
+    let bytes = value.as_bytes();
+    if (1..=100).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic) {
+        return Ok(Some(String::from_utf8_lossy(bytes).into_owned()));
+    }
+    let detail = "it must have 1 to 100 visible ASCII characters";
+    Err(Refused::new(StatusCode::BAD_REQUEST, "the Idempotency-Key is not valid", detail))
+}
+
+/// More than the longest role's name and number.
+const ID_BYTES_MAX: usize = 100;
+const SCHEME: &str = "Bearer ";
+const BODY_BYTES_MAX: usize = 256 * 1024;
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// Shorter than clients wait, so that they hear why.
+const ANSWER_WITHIN: Duration = Duration::from_secs(8);

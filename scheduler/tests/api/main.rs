@@ -1,0 +1,11 @@
+//! The HTTP interface over a real connection, and the views that it shows.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod artifacts;
+mod changes;
+mod fixture;
+mod reads;
+mod server;
+mod streaming;
+mod view;

@@ -1,0 +1,116 @@
+//! A server on the loopback with a decider behind it that answers from a list.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+
+use actix_web::dev::ServerHandle;
+use epic_common::ids::Digest;
+use epic_common::time::Timestamp;
+use epic_scheduler::api::{Api, Asked, serve};
+use epic_scheduler::artifacts::Artifacts;
+use epic_scheduler::metrics;
+use epic_scheduler::view::Published;
+use epic_scheduler_core::request::{Answer, Grantal, Request};
+use epic_scheduler_core::state::entry::Index;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, Method, Response};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
+
+pub(crate) const TOKEN: &str = "0123456789abcdef";
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) folder: TempDir,
+    pub(crate) artifacts: Arc<Artifacts>,
+    /// What was asked, in order.
+    pub(crate) asked: Arc<Mutex<Vec<Request>>>,
+    handle: ServerHandle,
+    client: Client,
+}
+
+/// Answers like the director would, or `None` to drop the request.
+pub(crate) type Decider = fn(&Request) -> Option<Answer>;
+
+pub(crate) fn grant(_: &Request) -> Option<Answer> {
+    Some(Ok(Grantal { index: Index(42), message: "granted".to_owned() }))
+}
+
+impl Server {
+    pub(crate) fn start(mut published: Published, decider: Decider) -> Self {
+        published.state.token = Some(Digest(Sha256::digest(TOKEN.as_bytes()).into()));
+        Self::start_as_it_is(published, decider)
+    }
+
+    pub(crate) fn start_as_it_is(published: Published, decider: Decider) -> Self {
+        let folder = TempDir::new().unwrap();
+        let artifacts = Arc::new(Artifacts::open(folder.path()).unwrap());
+        let (requests, mailbox) = mpsc::channel(8);
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        tokio::spawn(decide(mailbox, Arc::clone(&asked), decider));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let api = Api {
+            published: watch::channel(Arc::new(published)).1,
+            requests,
+            artifacts: Arc::clone(&artifacts),
+            clock: Arc::new(|| Timestamp(5_000_000)),
+            counts: metrics::install().unwrap(),
+        };
+        let server = serve(listener, api).unwrap();
+        let handle = server.handle();
+        tokio::spawn(server);
+        let client = epic_common_io::http::clients(&epic_common_io::http::ClientOptions::default()).unwrap().calls;
+        Self { address, folder, artifacts, asked, handle, client }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Asks without a token.
+    pub(crate) async fn ask(&self, method: Method, path: &str) -> Response {
+        self.client.request(method, self.url(path)).send().await.unwrap()
+    }
+
+    /// Asks with headers and a body.
+    pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Response {
+        let request = self.client.request(method, self.url(path)).body(body);
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await.unwrap()
+    }
+
+    /// Asks with the token.
+    pub(crate) async fn change(&self, method: Method, path: &str, body: impl Into<Vec<u8>>) -> Response {
+        let bearer = format!("Bearer {TOKEN}");
+        self.send(method, path, &[("Authorization", bearer.as_str())], body.into()).await
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The stop command is sent at once; its end is nobody's concern here.
+        drop(self.handle.stop(false));
+    }
+}
+
+async fn decide(mut mailbox: mpsc::Receiver<Asked>, asked: Arc<Mutex<Vec<Request>>>, decider: Decider) {
+    while let Some((request, answer)) = mailbox.recv().await {
+        let decided = decider(&request);
+        asked.lock().unwrap().push(request);
+        if let Some(decided) = decided {
+            // A client that went away needs no answer.
+            let _ = answer.send(decided);
+        }
+    }
+}
+
+/// Shows an answer as `STATUS kind: title (path: problem)`.
+pub(crate) async fn problem(answer: Response) -> String {
+    let status = answer.status().as_u16();
+    assert_eq!(answer.headers()[CONTENT_TYPE], "application/problem+json");
+    let problem: epic_common::api::Problem = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+    assert_eq!(problem.status, status);
+    let errors: Vec<_> = problem.errors.iter().map(|error| format!(" ({}: {})", error.path, error.problem)).collect();
+    format!("{status} {}: {}{}", problem.kind, problem.title, errors.concat())
+}

@@ -1,0 +1,43 @@
+//! Bytes that an earlier version wrote are read for ever.
+
+use std::path::PathBuf;
+
+use epic_scheduler::journal::codec::{decode_batch, decode_snapshot, encode_batch, encode_snapshot};
+use epic_scheduler_core::invariants;
+use epic_scheduler_core::state::entry::Index;
+
+use crate::samples::{FIRST, KINDS, every_kind, number, state};
+
+/// Reads a file of hexadecimal digits; what is written today is shown if there is none.
+fn fixture(name: &str, today: &[u8]) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/compat").join(name);
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(!text.is_empty(), "there is no {}; today it would be\n{}", path.display(), hex::encode(today));
+    hex::decode(text.split_whitespace().collect::<String>()).unwrap()
+}
+
+#[test]
+fn the_first_batch_is_read() {
+    let entries = every_kind();
+    let bytes = fixture("batch-1.hex", &encode_batch(Index(FIRST), &entries));
+    assert_eq!(decode_batch(&bytes).unwrap(), (Index(FIRST), entries));
+}
+
+#[test]
+fn the_first_snapshot_is_read() {
+    let bytes = fixture("snapshot-1.hex", &encode_snapshot(&state()));
+    let read = decode_snapshot(&bytes).unwrap();
+    invariants::check_all(&read);
+    assert_eq!(read, state());
+}
+
+#[test]
+fn the_samples_leave_out_no_kind_and_no_part_of_a_state() {
+    let mut kinds: Vec<_> = every_kind().iter().map(|entry| number(&entry.fact)).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    assert_eq!(kinds, (0..KINDS).collect::<Vec<_>>());
+    let state = state();
+    assert!(!state.tasks.is_empty() && !state.hosts.is_empty() && !state.executors.is_empty());
+    assert!(!state.documents.is_empty() && !state.strangers.is_empty() && !state.keys.is_empty());
+}

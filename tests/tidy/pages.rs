@@ -1,0 +1,168 @@
+//! Pages say what is there: their links, the map, the lists of changes, metrics and decisions.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::files::{File, Repository};
+
+/// Complains of links to files that aren't there.
+pub(crate) fn links(page: &File, repository: &Repository) -> Vec<String> {
+    let folder = Path::new(&page.path).parent().unwrap_or(Path::new(""));
+    let mut complaints = Vec::new();
+    for target in prose(&page.text).flat_map(targets) {
+        let file = target.split('#').next().unwrap_or_default();
+        if target.contains(':') || file.is_empty() {
+            continue;
+        }
+        match join(folder, file) {
+            Some(path) if repository.has(&path) => {}
+            Some(_) | None => complaints.push(format!("{}: the link to {target} leads nowhere", page.path)),
+        }
+    }
+    complaints
+}
+
+/// Complains of folders in the map that aren't there, and of entries of the root that aren't in the map.
+///
+/// The map is the section "The map": its list or table names files and folders in backticks at the start of a line.
+pub(crate) fn map(architecture: &str, repository: &Repository) -> Vec<String> {
+    let section = architecture.split("\n## ").find(|section| section.starts_with("The map\n")).unwrap_or_default();
+    let named: BTreeSet<&str> = section.lines().flat_map(names).map(|name| name.trim_end_matches('/')).collect();
+    let entries = repository.files.iter().map(|file| file.path.split('/').next().unwrap_or_default());
+    let entries: BTreeSet<&str> = entries.collect();
+    let gone = named.iter().filter(|name| !repository.has(name));
+    let gone = gone.map(|name| format!("ARCHITECTURE.md: the map names {name}, which isn't there"));
+    let missing = entries.iter().filter(|entry| !named.contains(*entry));
+    let missing = missing.map(|entry| format!("ARCHITECTURE.md: the map doesn't name {entry}"));
+    gone.chain(missing).collect()
+}
+
+/// Complains of a changelog without a place for the next change.
+pub(crate) fn changelog(text: &str) -> Vec<String> {
+    let sections: Vec<&str> = text.lines().filter(|line| line.starts_with("## ")).collect();
+    if sections.first() == Some(&"## Unreleased") {
+        return Vec::new();
+    }
+    vec![format!("CHANGELOG.md: its first section must be \"## Unreleased\"; it has {sections:?}")]
+}
+
+/// Complains of metrics that are declared and not explained, or explained and not there.
+pub(crate) fn metrics(declared: &str, explained: &str) -> Vec<String> {
+    let constants = declared.lines().filter(|line| line.starts_with("const "));
+    let declared: BTreeSet<&str> =
+        constants.flat_map(|line| quoted(line, '"')).filter(|name| name.starts_with(METRIC)).collect();
+    let explained: BTreeSet<&str> = quoted(explained, '`').filter(|name| name.starts_with(METRIC)).collect();
+    let mut complaints = Vec::new();
+    if declared.is_empty() {
+        complaints.push(format!("scheduler/src/metrics.rs: no metric is found; their names begin with {METRIC}"));
+    }
+    let missing = declared.difference(&explained).map(|name| format!("docs/reference/metrics.md: {name} is missing"));
+    let gone = explained.difference(&declared).map(|name| format!("docs/reference/metrics.md: there is no {name}"));
+    complaints.extend(missing.chain(gone));
+    complaints
+}
+
+/// Complains of decisions that the list doesn't link to, or that lack one of their four parts.
+pub(crate) fn decisions(repository: &Repository) -> Vec<String> {
+    let listed: BTreeSet<&str> = prose(repository.text(DECISIONS)).flat_map(targets).collect();
+    let mut complaints = Vec::new();
+    for file in repository.ending(".md").filter(|file| file.path.starts_with("docs/adr/") && file.path != DECISIONS) {
+        let name = file.path.trim_start_matches("docs/adr/");
+        if !listed.contains(name) {
+            complaints.push(format!("{DECISIONS}: doesn't link to {name}"));
+        }
+        for part in PARTS.iter().filter(|part| !file.text.lines().any(|line| line == **part)) {
+            complaints.push(format!("{}: lacks the part \"{part}\"", file.path));
+        }
+    }
+    complaints
+}
+
+/// Lists the lines outside blocks of code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut in_code = false;
+    text.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        in_code ^= is_fence;
+        !is_fence && !in_code
+    })
+}
+
+/// Lists where the links of a line lead.
+fn targets(line: &str) -> impl Iterator<Item = &str> {
+    line.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next())
+}
+
+/// Lists the names in backticks at the start of an item or a row, as far as commas join them.
+fn names(line: &str) -> impl Iterator<Item = &str> {
+    let row = line.strip_prefix("| ").or_else(|| line.strip_prefix("- ")).unwrap_or_default();
+    let cell = row.split(" |").next().unwrap_or_default();
+    let item = if row == cell { cell.split(": ").next().unwrap_or_default() } else { cell };
+    quoted(item, '`')
+}
+
+fn quoted(text: &str, quote: char) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(move |line| line.split(quote).skip(1).step_by(2))
+}
+
+/// Follows a relative path; `None` if it leaves the repository.
+fn join(folder: &Path, target: &str) -> Option<String> {
+    let mut parts: Vec<&str> = folder.iter().filter_map(|part| part.to_str()).collect();
+    for part in target.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        if part == ".." {
+            parts.pop()?;
+        } else {
+            parts.push(part);
+        }
+    }
+    Some(parts.join("/"))
+}
+
+const METRIC: &str = "epic_scheduler_";
+const DECISIONS: &str = "docs/adr/README.md";
+const PARTS: [&str; 4] = ["## Context", "## Decision", "## Consequences", "## How to undo it"];
+
+#[test]
+fn a_link_that_leads_nowhere_is_found() {
+    let repository = Repository::of(&[("docs/a.md", ""), ("README.md", ""), ("docs/adr/1.md", "")]);
+    let complaints = |text: &str| links(&File::new("docs/a.md", text), &repository).len();
+    assert_eq!(complaints("[a](../README.md#words), [b](adr/1.md), [c](adr/), [d](https://x.org), [e](#here)"), 0);
+    assert_eq!(complaints("[a](README.md) and [b](adr/2.md)"), 2);
+    assert_eq!(complaints("[a](../../README.md)"), 1);
+    assert_eq!(complaints("```\n[a](nowhere)\n```"), 0);
+}
+
+#[test]
+fn a_map_that_differs_from_the_repository_is_found() {
+    let repository = Repository::of(&[("Cargo.toml", ""), ("cli/src/main.rs", "")]);
+    let page = |map: &str| format!("# A\n\n## The idea\n`cli/`\n\n## The map\n\n{map}\n\n## More\n- `gone/`\n");
+    assert_eq!(map(&page("| `cli/`, `cli/src/` | uses `x` |\n- `Cargo.toml`: the `y`"), &repository), [""; 0]);
+    assert_eq!(map(&page("| `cli/` | a |"), &repository), ["ARCHITECTURE.md: the map doesn't name Cargo.toml"]);
+    let complaints = map(&page("| `cli/`, `Cargo.toml` | a |\n| `tui/` | b |"), &repository);
+    assert_eq!(complaints, ["ARCHITECTURE.md: the map names tui, which isn't there"]);
+}
+
+#[test]
+fn a_changelog_without_a_place_for_the_next_change_is_found() {
+    assert_eq!(changelog("# Changelog\n\n## Unreleased\n\n## 0.1.0\n"), Vec::<String>::new());
+    assert_eq!(changelog("# Changelog\n\n## 0.1.0\n\n## Unreleased\n").len(), 1);
+    assert_eq!(changelog("").len(), 1);
+}
+
+#[test]
+fn a_metric_that_is_not_explained_is_found() {
+    let declared = "const A: &str = \"epic_scheduler_a_total\";\nconst B: &str = \"epic_scheduler_b\";";
+    assert_eq!(metrics(declared, "| `epic_scheduler_a_total` | a |\n| `epic_scheduler_b` | b |"), Vec::<String>::new());
+    let complaints = metrics(declared, "`epic_scheduler_a_total` `epic_scheduler_c`");
+    assert!(complaints.len() == 2 && complaints[0].contains("_b is missing") && complaints[1].contains("no epic_"));
+    assert_eq!(metrics("    assert!(text.contains(\"epic_scheduler_a_total 3\"));", "").len(), 1);
+}
+
+#[test]
+fn a_decision_that_is_not_listed_or_lacks_a_part_is_found() {
+    let whole = PARTS.join("\n\n");
+    let of = |list: &str, text: &str| decisions(&Repository::of(&[(DECISIONS, list), ("docs/adr/0001-a.md", text)]));
+    assert_eq!(of("[1](0001-a.md)", &whole), Vec::<String>::new());
+    assert_eq!(of("", &whole).len(), 1);
+    assert_eq!(of("[1](0001-a.md)", &whole.replace("## Context", "")).len(), 1);
+}
