@@ -14,6 +14,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Shows the platform and changes it.
+    Platform(commands::platform::Platform),
     /// Makes and checks bundles.
     #[command(subcommand)]
     Bundle(commands::bundle::Command),
@@ -24,6 +26,7 @@ pub(crate) enum Command {
 pub(crate) enum Output {
     /// For people.
     #[default]
+    #[value(alias = "table")]
     Text,
     /// For programs: one JSON object.
     Json,

@@ -1,23 +1,30 @@
 //! `epicctl`: what operators type.
 
 mod args;
+mod client;
 mod commands;
+mod failure;
+mod render;
+mod terminal;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use args::{Args, Command};
+use failure::Failure;
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Bundle(command) => commands::bundle::run(command),
+        Command::Platform(platform) => commands::platform::run(platform),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if terminal::is_closed(&error) => ExitCode::FAILURE,
         Err(error) => {
             complain(&error);
-            ExitCode::FAILURE
+            error.downcast_ref().map_or(ExitCode::FAILURE, Failure::exit_code)
         }
     }
 }
@@ -25,7 +32,11 @@ fn main() -> ExitCode {
 /// Shows an error with its causes, one line for each thing that is wrong.
 #[expect(clippy::print_stderr, reason = "this is where a person reads it")]
 fn complain(error: &anyhow::Error) {
-    for line in commands::lines(error) {
+    let lines = match error.downcast_ref() {
+        Some(Failure::Refused(problem)) => failure::lines(problem),
+        Some(_) | None => commands::lines(error),
+    };
+    for line in lines {
         eprintln!("epicctl: {line}");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use epic_scheduler_core::mesos::{Call, TaskState};
 use epic_scheduler_core::session::CallAnswer;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, Unit};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use metrics_process::Collector;
 
 use crate::view::{self, Published};
@@ -32,10 +32,7 @@ pub fn install() -> Result<PrometheusHandle, Error> {
     if let Some(handle) = HANDLE.get() {
         return Ok(handle.clone());
     }
-    let recorder = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Full(COMMIT_SECONDS.to_owned()), &COMMIT_BOUNDS)
-        .map_err(Error::Bounds)?
-        .build_recorder();
+    let recorder = recorder()?;
     let handle = recorder.handle();
     match metrics::set_global_recorder(recorder) {
         Ok(()) => {
@@ -45,6 +42,11 @@ pub fn install() -> Result<PrometheusHandle, Error> {
         // Two callers at once: the other's handle is there in a moment.
         Err(_) => HANDLE.get().cloned().ok_or(Error::Taken),
     }
+}
+
+fn recorder() -> Result<PrometheusRecorder, Error> {
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Full(COMMIT_SECONDS.to_owned()), &COMMIT_BOUNDS);
+    Ok(builder.map_err(Error::Bounds)?.build_recorder())
 }
 
 /// Shows all counts in Prometheus' text format, those of the process included.
@@ -181,12 +183,15 @@ mod tests {
 
     #[test]
     fn counts_are_shown_with_their_help() {
-        let handle = install().unwrap();
-        committed(3, Duration::from_millis(2));
-        answered(&Call::Decline { offers: vec!["o".into()], refuse: Duration::ZERO }, &CallAnswer::Accepted);
-        updated(TaskState::Running);
-        requested("", 404);
-        let text = render(&handle);
+        let recorder = recorder().unwrap();
+        let text = metrics::with_local_recorder(&recorder, || {
+            describe();
+            committed(3, Duration::from_millis(2));
+            answered(&Call::Decline { offers: vec!["o".into()], refuse: Duration::ZERO }, &CallAnswer::Accepted);
+            updated(TaskState::Running);
+            requested("", 404);
+            render(&recorder.handle())
+        });
         for line in [
             "# HELP epic_scheduler_journal_entries_total Entries that are durable in the journal.",
             "# TYPE epic_scheduler_journal_entries_total counter",
@@ -196,7 +201,7 @@ mod tests {
             "epic_scheduler_offers_declined_total 1",
             "epic_scheduler_mesos_calls_total{kind=\"decline\",answer=\"accepted\"} 1",
             "epic_scheduler_status_updates_total{state=\"TASK_RUNNING\"} 1",
-            "epic_scheduler_http_requests_total{route=\"none\",status=\"404\"}",
+            "epic_scheduler_http_requests_total{route=\"none\",status=\"404\"} 1",
             "epic_scheduler_subscriptions_total 0",
             "process_resident_memory_bytes",
         ] {

@@ -28,22 +28,14 @@ impl Framework {
         let info = json!({"user": "root", "name": "kit", "roles": ["BlueData"], "checkpoint": true,
             "failover_timeout": 60.0, "capabilities": capabilities});
         let call = json!({"type": "SUBSCRIBE", "subscribe": {"framework_info": info}});
-        let request = http::client()
-            .post(&url)
-            .header("Content-Type", "application/json");
+        let request = http::client().post(&url).header("Content-Type", "application/json");
         // The stream lasts as long as the test.
         let request = request.timeout(Duration::from_secs(3600));
         let stream = request.body(call.to_string()).send().await?;
         ensure!(stream.status() == 200, "SUBSCRIBE: {}", stream.status());
         let stream_id = stream.headers()["Mesos-Stream-Id"].to_str()?.to_owned();
-        let mut framework = Self {
-            url,
-            id: Value::Null,
-            stream_id,
-            stream,
-            offers: Vec::new(),
-            buffer: BytesMut::new(),
-        };
+        let mut framework =
+            Self { url, id: Value::Null, stream_id, stream, offers: Vec::new(), buffer: BytesMut::new() };
         framework.id = framework.next("SUBSCRIBED").await?["framework_id"].clone();
         Ok(framework)
     }
@@ -58,10 +50,7 @@ impl Framework {
             self.offers = offers.unwrap_or_default();
         }
         let offer = self.offers.remove(0);
-        let host = offer["hostname"]
-            .as_str()
-            .context("an offer without hostname")?
-            .to_owned();
+        let host = offer["hostname"].as_str().context("an offer without hostname")?.to_owned();
         let scalar = |name: &str, value: f64| {
             json!({"name": name, "type": "SCALAR", "scalar": {"value": value},
                 "allocation_info": {"role": "BlueData"}, "reservations": [{"type": "STATIC", "role": "BlueData"}]})
@@ -74,9 +63,7 @@ impl Framework {
         let launch = json!({"type": "LAUNCH", "launch": {"task_infos": [task]}});
         let call = json!({"type": "ACCEPT", "framework_id": self.id,
             "accept": {"offer_ids": [offer["id"]], "operations": [launch]}});
-        let request = http::client()
-            .post(&self.url)
-            .header("Content-Type", "application/json");
+        let request = http::client().post(&self.url).header("Content-Type", "application/json");
         let request = request.header("Mesos-Stream-Id", &self.stream_id);
         let answer = request.body(call.to_string()).send().await?;
         ensure!(answer.status() == 202, "ACCEPT: {}", answer.text().await?);
@@ -87,10 +74,7 @@ impl Framework {
     async fn next(&mut self, kind: &str) -> Result<Value> {
         loop {
             let event = self.record().await?;
-            ensure!(
-                event["type"] == kind || event["type"] == "HEARTBEAT",
-                "wanted {kind}: {event}"
-            );
+            ensure!(event["type"] == kind || event["type"] == "HEARTBEAT", "wanted {kind}: {event}");
             if event["type"] == kind {
                 return Ok(event[kind.to_lowercase()].clone());
             }
@@ -106,11 +90,7 @@ impl Framework {
                     return Ok(serde_json::from_slice(&record[end + 1..])?);
                 }
             }
-            let chunk = self
-                .stream
-                .chunk()
-                .await?
-                .context("the master ended the stream")?;
+            let chunk = self.stream.chunk().await?.context("the master ended the stream")?;
             self.buffer.extend_from_slice(&chunk);
         }
     }

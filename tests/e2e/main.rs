@@ -1,8 +1,14 @@
 //! Tests on a real Mesos.
 
 mod client;
+mod confinement;
+mod crash;
 mod framework;
 mod kit;
 mod platform;
+mod reasons;
+mod reference;
+mod services;
 mod tls;
+mod verbs;
 mod zookeeper;

@@ -19,15 +19,11 @@ async fn another_master_leads_when_the_leader_is_killed() {
     let before = cluster.agent(0).await.unwrap()["id"].clone();
     cluster.kill(Part::Master(first));
     let next = cluster
-        .until(
-            "another master leads",
-            Duration::from_secs(40),
-            async |cluster| {
-                let next = cluster.leader().await?;
-                ensure!(next != first, "master {next} still leads");
-                Ok(next)
-            },
-        )
+        .until("another master leads", Duration::from_secs(40), async |cluster| {
+            let next = cluster.leader().await?;
+            ensure!(next != first, "master {next} still leads");
+            Ok(next)
+        })
         .await
         .unwrap();
     cluster.agents_active().await.unwrap();

@@ -8,6 +8,7 @@ use epic_common::api::{Granted, InstanceView, PlatformView};
 use epic_common_io::bundle;
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::cluster::Cluster;
 use crate::http;
@@ -50,11 +51,48 @@ impl Epic {
     /// # Errors
     /// The bundle can't be built, or there is no free address.
     pub fn probe(cluster: Cluster, workers: u32) -> Result<Self> {
+        Self::fixture(cluster, "probe-platform", workers)
+    }
+
+    /// As [`Self::probe`], with each text of the manifest replaced by the one beside it, wherever it occurs.
+    ///
+    /// # Errors
+    /// As [`Self::probe`], or a text isn't there.
+    pub fn probe_with(cluster: Cluster, workers: u32, changes: &[(&str, &str)]) -> Result<Self> {
+        let source = cluster.work_dir().join("epic/source");
+        copy_tree(&repository("tests/fixtures/probe-platform"), &source)?;
+        let manifest = source.join("manifest.yaml");
+        let mut text = std::fs::read_to_string(&manifest)?;
+        for (from, to) in changes {
+            ensure!(text.contains(from), "the manifest of the probe platform has no {from:?}");
+            text = text.replace(from, to);
+        }
+        std::fs::write(&manifest, text)?;
+        let bin = cluster.work_dir().join("epic/platform.bin");
+        bundle::build(&source, &bin)?;
+        Self::of(cluster, &bin, workers)
+    }
+
+    /// As [`Self::probe`], with services that bind no port and only are there.
+    ///
+    /// # Errors
+    /// As [`Self::probe`].
+    pub fn quiet(cluster: Cluster, workers: u32) -> Result<Self> {
+        Self::fixture(cluster, "quiet-platform", workers)
+    }
+
+    fn fixture(cluster: Cluster, name: &str, workers: u32) -> Result<Self> {
         let dir = cluster.work_dir().join("epic");
         std::fs::create_dir_all(&dir)?;
-        let bin = dir.join("probe.bin");
-        bundle::build(&repository("tests/fixtures/probe-platform"), &bin)?;
+        let bin = dir.join("platform.bin");
+        bundle::build(&repository("tests/fixtures").join(name), &bin)?;
         Self::of(cluster, &bin, workers)
+    }
+
+    /// Returns where the bundle of a fixture is.
+    #[must_use]
+    pub fn bin(&self) -> PathBuf {
+        self.dir.join("platform.bin")
     }
 
     /// Prepares a scheduler for the platform of a bundle.
@@ -218,6 +256,40 @@ impl Epic {
         .await
     }
 
+    /// Asks a member's first service for a page.
+    ///
+    /// # Errors
+    /// It has no endpoint now, or gives no answer.
+    pub async fn ask(&self, member: &str, page: &str) -> Result<String> {
+        let url = endpoint(&self.status().await?, member)?;
+        http::get(&format!("{}{page}", url.trim_end_matches('/'))).await
+    }
+
+    /// Asks a member's first service for a page that is never answered; returns once it has been asked.
+    ///
+    /// # Errors
+    /// It has no endpoint now, or doesn't take the question.
+    pub async fn tell(&self, member: &str, page: &str) -> Result<()> {
+        let url = endpoint(&self.status().await?, member)?;
+        let address = url.trim_start_matches("http://").trim_end_matches('/');
+        let mut connection = tokio::net::TcpStream::connect(address).await?;
+        connection.write_all(format!("GET {page} HTTP/1.0\r\n\r\n").as_bytes()).await?;
+        Ok(connection.shutdown().await?)
+    }
+
+    /// Runs `epicctl` against this scheduler and returns what it prints.
+    ///
+    /// # Errors
+    /// It can't be started, or fails: what it says.
+    pub async fn epicctl(&self, args: &[&str]) -> Result<String> {
+        let mut command = tokio::process::Command::new(built("epicctl")?);
+        command.args(args).env("EPIC_SERVER", &self.url).env("EPIC_TOKEN_FILE", self.state_dir().join("token"));
+        let output = command.output().await?;
+        let (stdout, stderr) = (String::from_utf8(output.stdout)?, String::from_utf8_lossy(&output.stderr).into_owned());
+        ensure!(output.status.success(), "epicctl {args:?} ends with {}: {stdout}{stderr}", output.status);
+        Ok(stdout)
+    }
+
     /// Asks for a change with the scheduler's own token.
     ///
     /// # Errors
@@ -272,6 +344,20 @@ pub fn tasks_in(tasks: &[Value], state: &str) -> Vec<String> {
     let mut ids: Vec<_> = here.filter_map(|task| task["id"].as_str().map(str::to_owned)).collect();
     ids.sort();
     ids
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 fn brief(view: &PlatformView) -> String {

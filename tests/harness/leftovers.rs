@@ -78,23 +78,26 @@ impl Leftovers {
             cgroup_prefix: if name.is_empty() { self.cgroup_prefix.clone() } else { self.cgroup(name) },
             network: None,
         };
+        let mut strays = Vec::new();
         wait::blocking_until(LIMIT, || {
             part.thaw();
             let alive = part.processes();
+            strays.extend(alive.iter().flat_map(|pid| part.strays(*pid)));
             for pid in &alive {
                 let _killed = kill(*pid, Signal::SIGKILL);
             }
             alive.is_empty()
         });
         wait::blocking_until(LIMIT, || {
-            for path in part.cgroups() {
+            for path in part.cgroups().iter().chain(&strays) {
                 let _removed = fs::remove_dir(path);
             }
-            part.cgroups().is_empty()
+            strays.retain(|path| path.exists());
+            part.cgroups().is_empty() && strays.is_empty()
         });
     }
 
-    /// The cgroup root of one agent; the slash keeps `a1` apart from `a10`.
+    /// The cgroup root of one agent.
     pub(crate) fn cgroup(&self, name: &str) -> String {
         format!("{}-{name}", self.cgroup_prefix)
     }
@@ -114,8 +117,7 @@ impl Leftovers {
         if stat.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with(['Z', 'X'])) {
             return false;
         }
-        let cgroups = fs::read_to_string(proc.join("cgroup")).unwrap_or_default();
-        let in_cgroup = cgroups.lines().filter_map(|line| line.splitn(3, ':').nth(2)).any(|path| self.has_cgroup(path));
+        let in_cgroup = cgroups_of(&proc).iter().any(|path| self.has_cgroup(path));
         let in_directory = fs::read_link(proc.join("cwd")).is_ok_and(|cwd| cwd.starts_with(&self.work_dir));
         let environment = fs::read(proc.join("environ")).unwrap_or_default();
         let mut variables =
@@ -127,6 +129,18 @@ impl Leftovers {
             })
     }
 
+    /// Cgroups of a process that do not bear our mark: it made them where Mesos has put it into none.
+    fn strays(&self, pid: Pid) -> Vec<PathBuf> {
+        let shared = cgroups_of(Path::new("/proc/self"));
+        let own = cgroups_of(&PathBuf::from(format!("/proc/{pid}")));
+        let own = own.into_iter().filter(|path| path != "/" && !shared.contains(path) && !self.has_cgroup(path));
+        let hierarchies: Vec<PathBuf> = hierarchies().collect();
+        let all = own.flat_map(|path| {
+            hierarchies.iter().map(move |root| root.join(path.trim_start_matches('/'))).collect::<Vec<_>>()
+        });
+        all.filter(|path| path.exists()).collect()
+    }
+
     fn has_cgroup(&self, path: &str) -> bool {
         path.split('/').any(|part| {
             part.strip_prefix(&self.cgroup_prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
@@ -136,12 +150,10 @@ impl Leftovers {
     /// Our cgroups in all hierarchies, children before parents.
     fn cgroups(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
-        for hierarchy in mount_points().into_iter().filter(|(kind, _)| kind.starts_with("cgroup")) {
-            for child in directories(&hierarchy.1) {
-                let name = child.file_name().unwrap_or_default().to_string_lossy();
-                if self.has_cgroup(&name) {
-                    descend(child, &mut found);
-                }
+        for child in hierarchies().flat_map(|root| directories(&root)) {
+            let name = child.file_name().unwrap_or_default().to_string_lossy();
+            if self.has_cgroup(&name) {
+                descend(child, &mut found);
             }
         }
         found
@@ -190,6 +202,17 @@ pub(crate) fn sweep() {
 fn describe(pid: Pid) -> String {
     let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     format!("process {pid}: {}", command.replace('\0', " ").trim())
+}
+
+/// The paths of a process in all hierarchies.
+fn cgroups_of(proc: &Path) -> Vec<String> {
+    let table = fs::read_to_string(proc.join("cgroup")).unwrap_or_default();
+    table.lines().filter_map(|line| line.splitn(3, ':').nth(2).map(str::to_owned)).collect()
+}
+
+/// Where the cgroup hierarchies of both versions are mounted.
+fn hierarchies() -> impl Iterator<Item = PathBuf> {
+    mount_points().into_iter().filter(|(kind, _)| kind.starts_with("cgroup")).map(|(_, point)| point)
 }
 
 /// The type and place of every mount.

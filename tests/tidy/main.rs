@@ -59,6 +59,12 @@ fn the_map_in_the_architecture_page_is_the_repository() {
 }
 
 #[test]
+fn every_crash_in_the_architecture_page_has_its_test() {
+    let repository = Repository::read();
+    report(pages::crashes(repository.text("ARCHITECTURE.md"), &repository));
+}
+
+#[test]
 fn the_changelog_has_a_place_for_the_next_change() {
     report(pages::changelog(Repository::read().text("CHANGELOG.md")));
 }

@@ -26,8 +26,8 @@ pub(crate) fn links(page: &File, repository: &Repository) -> Vec<String> {
 ///
 /// The map is the section "The map": its list or table names files and folders in backticks at the start of a line.
 pub(crate) fn map(architecture: &str, repository: &Repository) -> Vec<String> {
-    let section = architecture.split("\n## ").find(|section| section.starts_with("The map\n")).unwrap_or_default();
-    let named: BTreeSet<&str> = section.lines().flat_map(names).map(|name| name.trim_end_matches('/')).collect();
+    let named: BTreeSet<&str> =
+        section(architecture, "The map").lines().flat_map(names).map(|name| name.trim_end_matches('/')).collect();
     let entries = repository.files.iter().map(|file| file.path.split('/').next().unwrap_or_default());
     let entries: BTreeSet<&str> = entries.collect();
     let gone = named.iter().filter(|name| !repository.has(name));
@@ -35,6 +35,22 @@ pub(crate) fn map(architecture: &str, repository: &Repository) -> Vec<String> {
     let missing = entries.iter().filter(|entry| !named.contains(*entry));
     let missing = missing.map(|entry| format!("ARCHITECTURE.md: the map doesn't name {entry}"));
     gone.chain(missing).collect()
+}
+
+/// Complains of tests in the table of crashes that aren't there; they are named `module::function`.
+pub(crate) fn crashes(architecture: &str, repository: &Repository) -> Vec<String> {
+    let section = section(architecture, "What a crash leaves behind");
+    let named = quoted(section, '`').filter_map(|name| name.split_once("::"));
+    let gone = named.filter(|(module, function)| {
+        let (file, test) = (format!("/{module}.rs"), format!("fn {function}("));
+        !repository.ending(&file).any(|file| file.text.contains(&test))
+    });
+    let mut complaints: Vec<String> =
+        gone.map(|(module, function)| format!("ARCHITECTURE.md: there is no test {module}::{function}")).collect();
+    if !section.contains("::") {
+        complaints.push("ARCHITECTURE.md: the section \"What a crash leaves behind\" names no test".to_owned());
+    }
+    complaints
 }
 
 /// Complains of a changelog without a place for the next change.
@@ -76,6 +92,11 @@ pub(crate) fn decisions(repository: &Repository) -> Vec<String> {
         }
     }
     complaints
+}
+
+/// Returns the text below a heading of the second level; empty if there is none.
+fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+    page.split("\n## ").find_map(|section| section.strip_prefix(heading)?.strip_prefix('\n')).unwrap_or_default()
 }
 
 /// Lists the lines outside blocks of code.
@@ -140,6 +161,17 @@ fn a_map_that_differs_from_the_repository_is_found() {
     assert_eq!(map(&page("| `cli/` | a |"), &repository), ["ARCHITECTURE.md: the map doesn't name Cargo.toml"]);
     let complaints = map(&page("| `cli/`, `Cargo.toml` | a |\n| `tui/` | b |"), &repository);
     assert_eq!(complaints, ["ARCHITECTURE.md: the map names tui, which isn't there"]);
+}
+
+#[test]
+fn a_crash_without_its_test_is_found() {
+    let repository =
+        Repository::of(&[("tests/e2e/crash.rs", "async fn after_it() {"), ("tests/e2e/kit.rs", "fn b() {")]);
+    let complaints = |cell: &str| crashes(&format!("\n## What a crash leaves behind\n\n| {cell} |\n"), &repository);
+    assert_eq!(complaints("`crash::after_it`"), Vec::<String>::new());
+    assert_eq!(complaints("`crash::after_it`, `crash::after`"), ["ARCHITECTURE.md: there is no test crash::after"]);
+    assert_eq!(complaints("`crash::b`").len(), 1);
+    assert_eq!(complaints("none").len(), 1);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One module a noun, and how errors become lines.
 
 pub(crate) mod bundle;
+pub(crate) mod platform;
 
 use epic_common::invalid::Invalids;
 

@@ -63,11 +63,11 @@ enum Link {
 
 #[derive(Clone, Copy, Debug)]
 enum Ending {
-    Shutdown { until: Timestamp },
+    Shutdown { ended: Option<Timestamp> },
     AgentLost,
 }
 
-/// The part of the shutdown grace that is kept for killing and for the last updates.
+/// The part of the shutdown grace that is kept for killing, and the time for the agent to take the last updates.
 const LAST_UPDATES: Duration = Duration::from_secs(1);
 
 /// How long a first subscription may take if the agent doesn't wait for its return.
@@ -172,6 +172,11 @@ impl Executor {
             }
             self.updates.tell(now, task, instance.content(install));
         }
+        if let Some(Ending::Shutdown { ended: ended @ None }) = &mut self.ending
+            && self.instances.values().all(Instance::is_ended)
+        {
+            *ended = Some(now);
+        }
     }
 
     /// Says until when an agent that is away is waited for, if there is one and we aren't ending.
@@ -203,7 +208,8 @@ impl Executor {
         let all_ended = self.instances.values().all(Instance::is_ended);
         let (code, reason) = match self.ending {
             None if self.had_tasks && self.updates.is_empty() => (0, "the last task has ended"),
-            Some(Ending::Shutdown { until }) if all_ended && (self.updates.is_empty() || until <= now) => (0, "the agent asked for it"),
+            Some(Ending::Shutdown { .. }) if all_ended && self.updates.is_empty() => (0, "the agent asked for it"),
+            Some(Ending::Shutdown { ended: Some(ended) }) if ended + LAST_UPDATES <= now => (0, "the agent asked for it"),
             Some(Ending::AgentLost) if all_ended => (1, "the agent is gone"),
             None | Some(Ending::Shutdown { .. } | Ending::AgentLost) => return None,
         };
@@ -239,8 +245,7 @@ impl Machine for Executor {
                 }
             }
             Input::Shutdown => {
-                let until = now + self.settings.shutdown_grace;
-                self.end(now, Ending::Shutdown { until }, "the agent asked the executor to end");
+                self.end(now, Ending::Shutdown { ended: None }, "the agent asked the executor to end");
             }
             Input::Worked(work) => self.worked(now, work),
         }
@@ -279,8 +284,8 @@ impl Machine for Executor {
             (Link::Up, _) => self.updates.deadline(),
         };
         let shutdown = match self.ending {
-            Some(Ending::Shutdown { until }) if self.instances.values().all(Instance::is_ended) => Some(until),
-            Some(Ending::Shutdown { .. } | Ending::AgentLost) | None => None,
+            Some(Ending::Shutdown { ended }) => ended.map(|ended| ended + LAST_UPDATES),
+            Some(Ending::AgentLost) | None => None,
         };
         let progress = self.instances.iter().filter_map(|(task, instance)| {
             let content = instance.content(self.installs.of(&instance.order().bundle));

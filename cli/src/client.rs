@@ -1,0 +1,131 @@
+//! Asks the scheduler over HTTP.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use epic_common::api::{Granted, PlatformView, Problem};
+use epic_common_io::http::{ClientOptions, clients};
+use reqwest::{Method, RequestBuilder, Response};
+use serde::de::DeserializeOwned;
+
+use crate::failure::Failure;
+
+/// Where the scheduler is, and who asks.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Connection {
+    /// The scheduler's address.
+    #[arg(long, global = true, env = "EPIC_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    server: String,
+    /// File with the token that allows changes; the scheduler says at its start where its own is.
+    #[arg(long, global = true, env = "EPIC_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// PEM certificates to trust for https beside the machine's own.
+    #[arg(long, global = true, env = "EPIC_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    server: String,
+    token_file: Option<PathBuf>,
+}
+
+impl Client {
+    pub(crate) fn new(connection: Connection) -> anyhow::Result<Self> {
+        let Connection { server, token_file, ca_file } = connection;
+        if !server.starts_with("http://") && !server.starts_with("https://") {
+            let text = format!("--server \"{server}\" is no address; it must begin with http:// or https://");
+            return Err(Failure::Usage(text).into());
+        }
+        let http = clients(&ClientOptions { ca_file, ..ClientOptions::default() })?.calls;
+        Ok(Self { http, server: server.trim_end_matches('/').to_owned(), token_file })
+    }
+
+    /// Asks how the platform is.
+    pub(crate) async fn view(&self) -> Result<PlatformView, Failure> {
+        let request = self.http.get(format!("{}/api/v2/platform", self.server));
+        let (status, body) = self.send(request).await?;
+        self.read(status, &body)
+    }
+
+    /// Asks for a change below `/api/v2/platform`, and asks again if the answer is lost.
+    ///
+    /// All tries carry one idempotency key, so that the change is made once.
+    pub(crate) async fn change(&self, method: Method, verb: &str, body: Vec<u8>) -> anyhow::Result<Granted> {
+        let token = self.token()?;
+        let key = uuid::Uuid::new_v4().to_string();
+        let mut waits = RETRIES.into_iter();
+        let mut was_sent = false;
+        loop {
+            let request = self.http.request(method.clone(), format!("{}/api/v2/platform{verb}", self.server));
+            let request = request.bearer_auth(&token).header("Idempotency-Key", &key).timeout(CHANGE_TIMEOUT).body(body.clone());
+            let answer = match self.send(request).await {
+                Ok((status, body)) => self.read(status, &body),
+                Err(failure) => Err(failure),
+            };
+            let may_repeat = match &answer {
+                Err(Failure::Refused(problem)) => problem.status == 503,
+                Err(Failure::Unreachable { source, .. }) => {
+                    was_sent |= !source.is_connect();
+                    was_sent
+                }
+                Ok(_) | Err(Failure::Foreign { .. } | Failure::TimedOut { .. } | Failure::Usage(_)) => false,
+            };
+            match waits.next() {
+                Some(wait) if may_repeat => tokio::time::sleep(wait).await,
+                Some(_) | None => return Ok(answer?),
+            }
+        }
+    }
+
+    fn token(&self) -> anyhow::Result<String> {
+        let Some(path) = &self.token_file else {
+            let text = "changes need the token: give its file with --token-file or EPIC_TOKEN_FILE (the scheduler's own is \
+                        STATE_DIR/token)";
+            return Err(Failure::Usage(text.to_owned()).into());
+        };
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read token file {}", path.display()))?;
+        let token = text.trim();
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            anyhow::bail!("token file {} holds no token: it must be one line of visible ASCII characters", path.display());
+        }
+        Ok(token.to_owned())
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<(u16, Vec<u8>), Failure> {
+        let unreachable = |source: reqwest::Error| Failure::Unreachable { server: self.server.clone(), source: source.without_url() };
+        let mut response: Response = request.send().await.map_err(unreachable)?;
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(unreachable)? {
+            body.extend_from_slice(&piece);
+            if body.len() > ANSWER_BYTES_MAX {
+                return Err(self.foreign(response.status().as_u16(), "more than 64 MiB"));
+            }
+        }
+        Ok((response.status().as_u16(), body))
+    }
+
+    fn read<T: DeserializeOwned>(&self, status: u16, body: &[u8]) -> Result<T, Failure> {
+        if (200..300).contains(&status) {
+            return serde_json::from_slice(body).map_err(|_| self.foreign(status, "something else"));
+        }
+        match serde_json::from_slice::<Problem>(body) {
+            Ok(problem) => Err(Failure::Refused(problem)),
+            Err(_) => Err(self.foreign(status, "no explanation")),
+        }
+    }
+
+    fn foreign(&self, status: u16, found: &str) -> Failure {
+        Failure::Foreign { server: self.server.clone(), status, found: found.to_owned() }
+    }
+}
+
+/// A bundle may have to be copied and checked before the answer.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(300);
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+const RETRIES: [Duration; 5] =
+    [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
