@@ -1,7 +1,7 @@
 # Targets for people; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help ready programs bundles demo demo-check test gate
+.PHONY: help ready programs bundles demo demo-check test gate benches bench-launch bench-idle
 
 PLATFORM_VERSION := $(shell sed -n 's/^version: *//p' catalog/platform/manifest.yaml)
 PLATFORM_BUNDLE := dist/epic-platform-$(PLATFORM_VERSION).bin
@@ -14,10 +14,13 @@ help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand --tabs=16
 
 demo: ready bundles ## Starts Mesos and the platform, leaves them running, shows what to type next; Ctrl-C removes all
-	@exec $(TARGET)/debug/epic-demo
+	@exec $(TARGET)/debug/epic-demo $(PLATFORM_BUNDLE)
 
 demo-check: ready bundles ## The same, but checks it and ends
-	@exec $(TARGET)/debug/epic-demo --check
+	@exec $(TARGET)/debug/epic-demo --check $(PLATFORM_BUNDLE)
+
+# The demo needs neither ZooKeeper nor HAProxy.
+demo demo-check: SETS = build mesos
 
 test: ready bundles ## Runs every test, those on a real Mesos too
 	cargo test --workspace --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
@@ -36,8 +39,19 @@ bundles: programs $(PLATFORM_BUNDLE) ## Makes dist/*.bin
 $(PLATFORM_BUNDLE): $(shell find catalog/platform common/io/src/bundle common/src/manifest -type f) | programs
 	catalog/platform/build.sh $(TARGET)/debug/epicctl dist
 
-# What the targets above take for granted of the machine.
+# What the targets above take for granted of the machine; SETS are the packages they need, by default all.
 ready:
 	@test "$$(id -u)" = 0 || { echo "this confines real processes with control groups: run it as root" >&2; exit 1; }
 	@tests/check-rust.sh
-	@tests/setup.sh
+	@tests/setup.sh $(SETS)
+
+# Figures are of release builds; quote ratios within one run, since machines are noisy.
+benches: ready
+	cargo build --release --locked -p epic-scheduler -p epic-executor -p epic-tests --bins
+
+bench-launch: benches ## Prints launches per second beside a raw serial loop of the same calls
+	@$(TARGET)/release/epic-bench launch
+
+bench-idle: SETS = build mesos
+bench-idle: benches ## Prints CPU and memory of an idle scheduler and executor over a minute
+	@$(TARGET)/release/epic-bench idle

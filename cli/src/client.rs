@@ -62,7 +62,8 @@ impl Client {
         let mut was_sent = false;
         loop {
             let request = self.http.request(method.clone(), format!("{}/api/v2/platform{verb}", self.server));
-            let request = request.bearer_auth(&token).header("Idempotency-Key", &key).timeout(CHANGE_TIMEOUT).body(body.clone());
+            let request =
+                request.bearer_auth(&token).header("Idempotency-Key", &key).timeout(CHANGE_TIMEOUT).body(body.clone());
             let answer = match self.send(request).await {
                 Ok((status, body)) => self.read(status, &body),
                 Err(failure) => Err(failure),
@@ -91,13 +92,17 @@ impl Client {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read token file {}", path.display()))?;
         let token = text.trim();
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            anyhow::bail!("token file {} holds no token: it must be one line of visible ASCII characters", path.display());
+            anyhow::bail!(
+                "token file {} holds no token: it must be one line of visible ASCII characters",
+                path.display()
+            );
         }
         Ok(token.to_owned())
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<(u16, Vec<u8>), Failure> {
-        let unreachable = |source: reqwest::Error| Failure::Unreachable { server: self.server.clone(), source: source.without_url() };
+        let unreachable =
+            |source: reqwest::Error| Failure::Unreachable { server: self.server.clone(), source: source.without_url() };
         let mut response: Response = request.send().await.map_err(unreachable)?;
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(unreachable)? {
@@ -127,5 +132,10 @@ impl Client {
 /// A bundle may have to be copied and checked before the answer.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(300);
 const ANSWER_BYTES_MAX: usize = 64 << 20;
-const RETRIES: [Duration; 5] =
-    [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+const RETRIES: [Duration; 5] = [
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];

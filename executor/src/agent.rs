@@ -84,7 +84,10 @@ struct Link {
 impl Link {
     async fn listen(&self, call: Call, inbox: &Inbox<Input>) -> anyhow::Result<()> {
         let request = self.request(&self.clients.stream, call.encode_to_vec());
-        let response = timeout(ANSWER_TIMEOUT, request.send()).await.context("the agent does not answer")?.context("cannot subscribe")?;
+        let response = timeout(ANSWER_TIMEOUT, request.send())
+            .await
+            .context("the agent does not answer")?
+            .context("cannot subscribe")?;
         if response.status() != StatusCode::OK {
             return refusal(response).await.context("cannot subscribe");
         }
@@ -93,7 +96,9 @@ impl Link {
             match convert::event(&record) {
                 Ok(Some(input)) => inbox.put(input).await?,
                 Ok(None) => {}
-                Err(error) => tracing::error!(error = format!("{:#}", anyhow::Error::new(error)), "an event is ignored"),
+                Err(error) => {
+                    tracing::error!(error = format!("{:#}", anyhow::Error::new(error)), "an event is ignored")
+                }
             }
         }
         Ok(())
@@ -110,7 +115,8 @@ impl Link {
     }
 
     fn request(&self, client: &reqwest::Client, body: Vec<u8>) -> reqwest::RequestBuilder {
-        let request = client.post(&self.settings.url).header(CONTENT_TYPE, PROTOBUF).header(ACCEPT, PROTOBUF).body(body);
+        let request =
+            client.post(&self.settings.url).header(CONTENT_TYPE, PROTOBUF).header(ACCEPT, PROTOBUF).body(body);
         match &self.settings.token {
             Some(token) => request.bearer_auth(token),
             None => request,

@@ -67,7 +67,8 @@ fn confine(confinement: &Confinement) -> anyhow::Result<()> {
     setsid().context("cannot begin a session")?;
     umask(Mode::from_bits_truncate(0o022));
     // Where raising the hard limit is forbidden, less must do.
-    let files = confinement.nofile.min(getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the limit of open files")?.1);
+    let files =
+        confinement.nofile.min(getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the limit of open files")?.1);
     setrlimit(Resource::RLIMIT_NOFILE, files, files).context("cannot limit open files")?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0).context("cannot limit core files")?;
     let (uid, gid) = (Uid::from_raw(confinement.uid), Gid::from_raw(confinement.gid));

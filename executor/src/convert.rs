@@ -54,7 +54,11 @@ pub fn event(record: &[u8]) -> Result<Option<Input>, Error> {
                     Input::Unreadable { task: id, description, reason }
                 }
                 Err(error) => {
-                    let reason = format!("executor {} can't read the task's order: {}", env!("CARGO_PKG_VERSION"), chain(&error));
+                    let reason = format!(
+                        "executor {} can't read the task's order: {}",
+                        env!("CARGO_PKG_VERSION"),
+                        chain(&error)
+                    );
                     Input::Unreadable { task: id, description, reason }
                 }
             })
@@ -93,7 +97,10 @@ fn task(id: &mesos::TaskId) -> Result<TaskId, Error> {
 pub fn subscribe(settings: &Settings, tasks: &[Vec<u8>], updates: &[Update]) -> Call {
     let subscribe = call::Subscribe {
         unacknowledged_tasks: tasks.iter().filter_map(|task| mesos::TaskInfo::decode(&task[..]).ok()).collect(),
-        unacknowledged_updates: updates.iter().map(|update| call::Update { status: status(settings, update) }).collect(),
+        unacknowledged_updates: updates
+            .iter()
+            .map(|update| call::Update { status: status(settings, update) })
+            .collect(),
     };
     Call { subscribe: Some(subscribe), ..empty(settings, call::Type::Subscribe) }
 }
@@ -138,4 +145,134 @@ fn status(settings: &Settings, update: &Update) -> mesos::TaskStatus {
 
 fn seconds(at: Timestamp) -> f64 {
     at.since(Timestamp(0)).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use epic_common::conversation::{LaunchOrder, Report};
+    use epic_common::ids::Digest;
+    use epic_common::resources::Grant;
+    use epic_common_io::conversation::{decode_report, encode_order};
+    use epic_executor_core::updates::Content;
+
+    fn order() -> LaunchOrder {
+        LaunchOrder {
+            task: "worker-0.1".parse().unwrap(),
+            role: "worker".into(),
+            bundle: Digest([1; 32]),
+            bundle_bytes: 1,
+            artifacts: Vec::new(),
+            grant: Grant::default(),
+            hostname: "h".into(),
+            platform: "p".into(),
+            root_allowed: false,
+            documents: Vec::new(),
+        }
+    }
+
+    fn launch(id: &str, data: Vec<u8>) -> Vec<u8> {
+        let task = mesos::TaskInfo {
+            task_id: mesos::TaskId { value: id.into() },
+            data: Some(data),
+            ..mesos::TaskInfo::default()
+        };
+        let launch = Some(event::Launch { task });
+        Event { r#type: Some(event::Type::Launch.into()), launch, ..Event::default() }.encode_to_vec()
+    }
+
+    fn settings() -> Settings {
+        let variables = [
+            ("MESOS_SLAVE_PID", "slave(1)@h:1"),
+            ("MESOS_FRAMEWORK_ID", "f"),
+            ("MESOS_EXECUTOR_ID", "e"),
+            ("MESOS_SLAVE_ID", "a"),
+            ("MESOS_SANDBOX", "/s"),
+        ];
+        Settings::read(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_launch_carries_the_order_and_the_agents_own_description() {
+        let Ok(Some(Input::Launch(launch))) = event(&launch("worker-0.1", encode_order(&order()))) else {
+            panic!("no launch")
+        };
+        assert_eq!(launch.order, order());
+        let call = subscribe(&settings(), &[launch.description], &[]);
+        let tasks = call.subscribe.unwrap().unacknowledged_tasks;
+        assert_eq!(
+            (tasks.len(), &tasks[0].task_id.value[..], tasks[0].data()),
+            (1, "worker-0.1", &encode_order(&order())[..])
+        );
+    }
+
+    #[test]
+    fn a_launch_that_is_not_understood_is_told_to_the_machine() {
+        for (data, expected) in [
+            (vec![0xff], "can't read the task's order: cannot decode a launch order"),
+            (encode_order(&order()), "carries the order of the task worker-0.1"),
+        ] {
+            let Ok(Some(Input::Unreadable { task, reason, .. })) = event(&launch("worker-0.2", data)) else {
+                panic!("understood")
+            };
+            assert!(task.to_string() == "worker-0.2" && reason.contains(expected), "{reason}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_of_ours_is_an_error_and_no_panic() {
+        assert!(matches!(event(&[0xff; 3]), Err(Error::Undecodable(_))));
+        assert!(matches!(event(&launch("foreign", Vec::new())), Err(Error::ForeignTask(id)) if id == "foreign"));
+        for kind in [event::Type::Launch, event::Type::Kill, event::Type::Acknowledged, event::Type::Message] {
+            let bare = Event { r#type: Some(kind.into()), ..Event::default() };
+            assert!(matches!(event(&bare.encode_to_vec()), Err(Error::Incomplete(found)) if found == kind));
+        }
+        let task_id = mesos::TaskId { value: "worker-0.1".into() };
+        let short = event::Acknowledged { task_id, uuid: vec![1; 15] };
+        let short =
+            Event { r#type: Some(event::Type::Acknowledged.into()), acknowledged: Some(short), ..Event::default() };
+        assert!(matches!(event(&short.encode_to_vec()), Err(Error::Incomplete(_))));
+        for kind in [Some(event::Type::Heartbeat.into()), Some(999), None] {
+            assert!(matches!(event(&Event { r#type: kind, ..Event::default() }.encode_to_vec()), Ok(None)));
+        }
+    }
+
+    #[test]
+    fn a_kill_may_bring_its_own_grace() {
+        let kill = |nanoseconds: Option<i64>| {
+            let grace = nanoseconds.map(|nanoseconds| mesos::DurationInfo { nanoseconds });
+            let kill_policy = Some(mesos::KillPolicy { grace_period: grace });
+            let kill = Some(event::Kill { task_id: mesos::TaskId { value: "worker-0.1".into() }, kill_policy });
+            let bytes = Event { r#type: Some(event::Type::Kill.into()), kill, ..Event::default() }.encode_to_vec();
+            let Ok(Some(Input::Kill { grace, .. })) = event(&bytes) else { panic!("no kill") };
+            grace
+        };
+        assert_eq!(kill(None), None);
+        assert_eq!(kill(Some(1_500_000_000)), Some(Duration::from_millis(1500)));
+        assert_eq!(kill(Some(-1)), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn an_update_says_whose_it_is_and_carries_the_report() {
+        let report = Report { percent: Some(42), ..Report::default() };
+        let content =
+            Content { state: State::Running, message: "ready".into(), healthy: Some(true), report: report.clone() };
+        let made = Update { id: UpdateId([7; 16]), task: order().task, at: Timestamp(1_500_000), content };
+        let call = update(&settings(), &made);
+        assert_eq!(
+            (call.r#type(), &call.executor_id.value[..], &call.framework_id.value[..]),
+            (call::Type::Update, "e", "f")
+        );
+        let status = call.update.unwrap().status;
+        assert_eq!(
+            (status.state(), status.source(), status.healthy()),
+            (mesos::TaskState::TaskRunning, mesos::task_status::Source::Executor, true)
+        );
+        assert_eq!(
+            (status.uuid(), status.timestamp(), decode_report(status.data()).unwrap()),
+            (&[7; 16][..], 1.5, report)
+        );
+        assert_eq!((&status.agent_id.unwrap().value[..], &status.executor_id.unwrap().value[..]), ("a", "e"));
+    }
 }

@@ -99,7 +99,13 @@ pub const IDLE_MAX: Duration = Duration::from_secs(30);
 /// # Errors
 ///
 /// What went wrong; see [`Error::is_final`].
-pub async fn fetch(client: &reqwest::Client, base: &str, wanted: Wanted, to: &Path, mut progress: impl AsyncFnMut(u8)) -> Result<(), Error> {
+pub async fn fetch(
+    client: &reqwest::Client,
+    base: &str,
+    wanted: Wanted,
+    to: &Path,
+    mut progress: impl AsyncFnMut(u8),
+) -> Result<(), Error> {
     let url = format!("{}/artifacts/{}", base.trim_end_matches('/'), wanted.digest);
     let transport = |source: reqwest::Error| Error::Transport { url: url.clone(), source: source.without_url() };
     let idle = |_| Error::Idle { url: url.clone() };
@@ -135,4 +141,78 @@ pub async fn fetch(client: &reqwest::Client, base: &str, wanted: Wanted, to: &Pa
     }
     file.flush().await.map_err(disk)?;
     fs::rename(&part, to).await.map_err(disk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+
+    const CONTENT: &[u8] = b"a bundle";
+
+    fn digest(content: &[u8]) -> Digest {
+        Digest(Sha256::digest(content).into())
+    }
+
+    /// Fetches from a server that gives `answer`; returns what came, the percents and the file's directory.
+    async fn from(answer: Vec<u8>, wanted: Wanted) -> (Result<(), Error>, Vec<u8>, tempfile::TempDir) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}/", listener.local_addr().unwrap());
+        let serve = async {
+            let mut stream = listener.accept().await.unwrap().0;
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut request).await.unwrap();
+            }
+            assert!(request.starts_with(format!("GET /artifacts/{} HTTP/1.1\r\n", wanted.digest).as_bytes()));
+            stream.write_all(&answer).await.unwrap();
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let to = dir.path().join("bundle.bin");
+        let mut percents = Vec::new();
+        let client = epic_common_io::http::clients(&epic_common_io::http::ClientOptions::default()).unwrap().stream;
+        let (result, ()) =
+            tokio::join!(fetch(&client, &base, wanted, &to, async |percent| percents.push(percent)), serve);
+        assert_eq!(result.is_ok(), to.exists());
+        (result, percents, dir)
+    }
+
+    fn answer(length: usize, content: &[u8]) -> Vec<u8> {
+        [format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n").as_bytes(), content]
+            .concat()
+    }
+
+    /// Fetches what should be [`CONTENT`] and compares the end of the error.
+    async fn check(answer: Vec<u8>, expected: &str, is_final: Result<(), ()>) {
+        let (result, _, dir) = from(answer, Wanted { digest: digest(CONTENT), bytes: 8 }).await;
+        let error = result.unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(error.is_final(), is_final.is_err());
+        drop(dir);
+    }
+
+    #[tokio::test]
+    async fn a_bundle_that_is_as_ordered_is_kept() {
+        let (result, percents, dir) = from(answer(8, CONTENT), Wanted { digest: digest(CONTENT), bytes: 8 }).await;
+        result.unwrap();
+        assert_eq!(percents.last(), Some(&100));
+        assert_eq!(std::fs::read(dir.path().join("bundle.bin")).unwrap(), CONTENT);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_as_ordered_is_refused() {
+        check(answer(8, b"a bungle"), "as ordered", Err(())).await;
+        check(answer(9, b"a bundle!"), "has 9 bytes, not the 8 bytes of the order", Ok(())).await;
+        check(answer(7, b"a bundl"), "has 7 bytes, not the 8 bytes of the order", Ok(())).await;
+        check(answer(8, b"a bun"), "cannot get http://127.0.0.1:", Ok(())).await;
+        check(
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec(),
+            "the server answers 404 Not Found",
+            Ok(()),
+        )
+        .await;
+        check(b"".to_vec(), "cannot get http://127.0.0.1:", Ok(())).await;
+    }
 }

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
 use crate::agent::Agent;
-use crate::cgroup::{self, Cgroups, Group};
+use crate::cgroup::{self, Cgroups, Group, Owner};
 use crate::fetch::{self, Wanted};
 use crate::probe;
 use crate::process::{Logs, Program};
@@ -48,10 +48,13 @@ struct Run {
 }
 
 impl Host {
-    /// Makes the world of an executor that has done nothing yet.
+    /// Makes the world of an executor that has done nothing yet, and cleans up behind dead ones; needs the runtime.
     #[must_use]
     pub fn new(agent: Agent, clients: Clients, sandbox: Sandbox) -> Self {
         let cgroups = Cgroups::of_this_process();
+        if let Some(cgroups) = cgroups.as_ref().ok().cloned() {
+            actix::spawn(async move { cgroups.sweep().await });
+        }
         Self { agent, clients, sandbox: Rc::new(sandbox), cgroups, groups: BTreeMap::new(), runs: BTreeMap::new() }
     }
 
@@ -62,7 +65,7 @@ impl Host {
             return refused(chain(&error));
         }
         // Executors of other agents on this host may share our place in the hierarchy.
-        let name = format!("epic-{}-{}", std::process::id(), order.task);
+        let name = Owner::this_process().group(&order.task.to_string());
         let made = match &self.cgroups {
             Ok(cgroups) => cgroups.create(&name, &order.grant).map_err(|error| chain(&error)),
             Err(error) => Err(chain(error)),
@@ -82,7 +85,8 @@ impl Host {
         let (client, to) = (self.clients.stream.clone(), self.sandbox.bundle(&wanted.digest));
         actix::spawn(async move {
             let bundle = wanted.digest;
-            let progress = async |percent| put(inbox.clone(), Work::Progressed { bundle, phase: Phase::Fetching, percent }).await;
+            let progress =
+                async |percent| put(inbox.clone(), Work::Progressed { bundle, phase: Phase::Fetching, percent }).await;
             let work = match fetch::fetch(&client, &base, wanted, &to, progress).await {
                 Ok(()) => Work::Fetched(bundle),
                 Err(error) if error.is_final() => Work::InstallFailed { bundle, reason: chain(&error) },
@@ -127,8 +131,11 @@ impl Host {
         actix::spawn(async move {
             let run = scene.run.clone();
             let rendered = spawn_blocking(move || {
-                let user = User::find(scene.service.user.as_deref(), root(&scene.order)).map_err(|error| chain(&error))?;
-                sandbox.create_service(&scene.run.task.instance, &scene.run.service, &user).map_err(|error| chain(&error))?;
+                let user =
+                    User::find(scene.service.user.as_deref(), root(&scene.order)).map_err(|error| chain(&error))?;
+                sandbox
+                    .create_service(&scene.run.task.instance, &scene.run.service, &user)
+                    .map_err(|error| chain(&error))?;
                 let places = Places { dir: &dir, payload: &payload };
                 let renderer = Renderer::new(&scene, places).map_err(|error| chain(&error))?;
                 renderer.files(&scene, places, &user).map_err(|error| chain(&error))
@@ -175,7 +182,8 @@ impl Host {
         let (dir, payload) = self.paths(&scene);
         let program = self.run(&scene.run).map(|run| run.program.clone());
         actix::spawn(async move {
-            let question = probe::Question { scene: &scene, places: Places { dir: &dir, payload: &payload }, probe: &probe, most };
+            let question =
+                probe::Question { scene: &scene, places: Places { dir: &dir, payload: &payload }, probe: &probe, most };
             let answer = question.ask(program).await;
             put(inbox, Work::Probed { run: scene.run, answer }).await;
         });

@@ -77,12 +77,13 @@ fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     };
     let system = actix::System::new();
     let clock = Clock::start();
-    let host = {
-        let clients = clients(&ClientOptions::default()).context("cannot make the http client")?;
-        let sandbox = Sandbox::create(settings.sandbox.clone()).context("cannot use the sandbox")?;
-        Host::new(Agent::new(Rc::new(settings), clients.clone()), clients, sandbox)
-    };
-    let inbox = system.block_on(async move { Driver::start(Executor::new(clock.now(), machine), host, clock) });
+    let clients = clients(&ClientOptions::default()).context("cannot make the http client")?;
+    let sandbox = Sandbox::create(settings.sandbox.clone()).context("cannot use the sandbox")?;
+    let agent = Agent::new(Rc::new(settings), clients.clone());
+    let inbox = system.block_on(async move {
+        let host = Host::new(agent, clients, sandbox);
+        Driver::start(Executor::new(clock.now(), machine), host, clock)
+    });
     let code = system.run_with_code().context("the executor's loop has failed")?;
     drop(inbox);
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))

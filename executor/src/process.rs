@@ -23,6 +23,8 @@ use crate::sandbox::User;
 /// A program and all that it gets.
 #[derive(Clone, Debug)]
 pub struct Program {
+    /// The file of this program, whose `exec` confines; [`ITSELF`] unless another program starts it.
+    pub starter: PathBuf,
     /// The program and its arguments.
     pub command: Vec<String>,
     /// All of its environment.
@@ -52,6 +54,9 @@ pub struct Process {
     group: Group,
 }
 
+/// The running executable, even if its file has been replaced or removed.
+pub const ITSELF: &str = "/proc/self/exe";
+
 const OPEN_FILES_MAX: u64 = 65_536;
 
 /// How long output is awaited after the process's end; who inherited its pipes may hold them for ever.
@@ -63,7 +68,7 @@ impl Program {
     /// It must be started from the main thread: a death signal comes when the *thread* ends that
     /// made the child (prctl(2), `PR_SET_PDEATHSIG`).
     fn start(&self) -> Command {
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = Command::new(&self.starter);
         command.arg("exec");
         for file in self.group.procs_files() {
             command.arg("--cgroup").arg(file);
@@ -121,7 +126,11 @@ impl Process {
         if let Some(stdout) = self.child.stdout.take() {
             actix::spawn(copy(stdout, Some(self.logs.out.clone()), Rc::default()));
         }
-        let stderr = self.child.stderr.take().map(|stderr| actix::spawn(copy(stderr, Some(self.logs.err.clone()), Rc::clone(&tail))));
+        let stderr = self
+            .child
+            .stderr
+            .take()
+            .map(|stderr| actix::spawn(copy(stderr, Some(self.logs.err.clone()), Rc::clone(&tail))));
         let status = loop {
             tokio::select! {
                 status = self.child.wait() => break status.ok(),

@@ -80,8 +80,8 @@ impl Renderer {
         let order = &scene.order;
         let mut documents = BTreeMap::new();
         for document in &scene.documents {
-            let value: serde_json::Value =
-                serde_json::from_str(&document.json).map_err(|source| Error::Document { name: document.name.clone(), source })?;
+            let value: serde_json::Value = serde_json::from_str(&document.json)
+                .map_err(|source| Error::Document { name: document.name.clone(), source })?;
             documents.insert(&document.name, value);
         }
         let context = Value::from(Serde(json!({
@@ -137,7 +137,9 @@ impl Renderer {
 
     fn named(&self, name: &str, template: &str) -> Result<String, Error> {
         let name: String = name.chars().take(200).collect();
-        self.environment.render_named_str(&name, template, &self.context).map_err(|source| Error::Template { name, source })
+        self.environment
+            .render_named_str(&name, template, &self.context)
+            .map_err(|source| Error::Template { name, source })
     }
 }
 
@@ -168,7 +170,12 @@ fn replace(dir: &Path, target: &str, content: &[u8], user: &User) -> io::Result<
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        parent = openat(&parent, part, OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        parent = openat(
+            &parent,
+            part,
+            OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )?;
     }
     if has_content(&parent, name, content) {
         return Ok(Files::Same);
@@ -193,4 +200,161 @@ fn has_content(parent: impl AsFd, name: &str, content: &[u8]) -> bool {
     let mut found = Vec::new();
     let bound = content.len() as u64 + 1;
     File::from(file).take(bound).read_to_end(&mut found).is_ok() && found == content
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::sandbox::Root;
+    use epic_common::conversation::{DocumentText, LaunchOrder};
+    use epic_common::ids::Digest;
+    use epic_common::manifest::Manifest;
+    use epic_common::resources::{Bytes, Grant, MilliCpus};
+    use epic_executor_core::traffic::RunId;
+
+    const MANIFEST: &str = r#"
+kind: App
+apiLevel: 1
+distroID: test/render
+version: 1.0.0-1
+label: {name: Render, description: For tests.}
+roles: [{id: worker, cardinality: 1+, minCores: 0.1, minMemory: 32MiB}]
+services:
+  - id: web
+    command: [bin/web]
+    documents: [members]
+    templates: [{source: etc/web.tmpl, target: conf/d/web}]
+    ports: [{name: web, port: auto}]
+config:
+  selectedRoles: [worker]
+  roleServices: [{roleID: worker, serviceIDs: [web]}]
+  configMeta: {colour: green}
+"#;
+
+    fn scene(json: &str) -> Scene {
+        let manifest = Arc::new(Manifest::parse(MANIFEST).unwrap());
+        let service = Arc::new(manifest.roles[0].services[0].clone());
+        let task: epic_common::ids::TaskId = "worker-0.1".parse().unwrap();
+        let documents = vec![DocumentText { name: "members".into(), generation: 1, json: json.into() }];
+        let order = LaunchOrder {
+            task: task.clone(),
+            role: "worker".into(),
+            bundle: Digest([1; 32]),
+            bundle_bytes: 1,
+            artifacts: Vec::new(),
+            grant: Grant {
+                cpus: MilliCpus(500),
+                mem: Bytes(64 << 20),
+                disk: Bytes(0),
+                ports: [("web".to_owned(), 31_000)].into(),
+            },
+            hostname: "10.0.0.1".into(),
+            platform: "demo".into(),
+            root_allowed: false,
+            documents: documents.clone(),
+        };
+        Scene {
+            run: RunId { task, service: service.id.clone(), run: 1 },
+            order: Arc::new(order),
+            manifest,
+            service,
+            documents,
+        }
+    }
+
+    fn places(root: &Path) -> (PathBuf, PathBuf) {
+        (root.join("dir"), root.join("payload"))
+    }
+
+    /// Renders a text and compares it, or the end of the reason why it can't be.
+    fn check(template: &str, expected: Result<&str, &str>) {
+        let (dir, payload) = places(Path::new("/sandbox"));
+        let scene = scene(r#"{"worker": [{"id": "worker-0", "host": "h", "ports": {"web": 1}, "ready": true}]}"#);
+        let renderer = Renderer::new(&scene, Places { dir: &dir, payload: &payload }).unwrap();
+        match (renderer.text(template), expected) {
+            (Ok(found), expected) => assert_eq!(Ok(&found[..]), expected, "{template}"),
+            (Err(error), Err(expected)) => assert!(crate::reason::chain(&error).contains(expected), "{error:?}"),
+            (Err(error), Ok(_)) => panic!("{template}: {error:?}"),
+        }
+    }
+
+    #[test]
+    fn a_template_sees_the_grant_and_the_documents() {
+        check("{{ host }}:{{ ports.web }} {{ grant.cpus }} {{ grant.mem_mb }}\n", Ok("10.0.0.1:31000 0.5 64\n"));
+        check(
+            "{{ platform }} {{ instance }} {{ role }} {{ dir }} {{ payload }}",
+            Ok("demo worker-0 worker /sandbox/dir /sandbox/payload"),
+        );
+        check(
+            "{{ meta.colour }}{% for m in documents.members.worker %} {{ m.id }}@{{ m.host }}:{{ m.ports.web }}{% endfor %}",
+            Ok("green worker-0@h:1"),
+        );
+        check("<{{ \"a&b\" }}>", Ok("<a&b>"));
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error_that_names_the_template() {
+        check("{{ ports.nope }}", Err("cannot render template {{ ports.nope }}: undefined value"));
+        check("{{ documents.nope }}", Err("undefined value"));
+        check("{{ host", Err("syntax error"));
+    }
+
+    #[test]
+    fn a_document_that_is_not_json_is_refused() {
+        let (dir, payload) = places(Path::new("/sandbox"));
+        let error = Renderer::new(&scene("{"), Places { dir: &dir, payload: &payload }).unwrap_err();
+        assert_eq!(error.to_string(), "the document members is not JSON");
+    }
+
+    /// Renders the service's file in a new sandbox, after `before` was done to its directory.
+    fn files(before: impl Fn(&Path)) -> (tempfile::TempDir, Result<Files, Error>) {
+        let root = tempfile::tempdir().unwrap();
+        let (dir, payload) = places(root.path());
+        std::fs::create_dir_all(payload.join("etc")).unwrap();
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::write(payload.join("etc/web.tmpl"), "port {{ ports.web }}\n").unwrap();
+        before(root.path());
+        let (scene, places) = (scene("{}"), Places { dir: &dir, payload: &payload });
+        let user = User::find(None, Root::Forbidden).unwrap();
+        let result = Renderer::new(&scene, places).unwrap().files(&scene, places, &user);
+        (root, result)
+    }
+
+    #[test]
+    fn a_file_is_written_once_as_long_as_nothing_changes() {
+        let (root, result) = files(|_| {});
+        let file = root.path().join("dir/conf/d/web");
+        assert_eq!(
+            (result.unwrap(), std::fs::read_to_string(&file).unwrap()),
+            (Files::Changed, "port 31000\n".to_owned())
+        );
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o644);
+        let same = |root: &Path| {
+            std::fs::create_dir_all(root.join("dir/conf/d")).unwrap();
+            std::fs::write(root.join("dir/conf/d/web"), "port 31000\n").unwrap();
+        };
+        assert_eq!(files(same).1.unwrap(), Files::Same);
+    }
+
+    #[test]
+    fn no_link_in_the_services_directory_is_followed() {
+        let (root, result) = files(|root| {
+            std::fs::create_dir(root.join("elsewhere")).unwrap();
+            symlink(root.join("elsewhere"), root.join("dir/conf")).unwrap();
+        });
+        assert!(result.is_err());
+        assert_eq!(std::fs::read_dir(root.path().join("elsewhere")).unwrap().count(), 0);
+
+        let (root, result) = files(|root| {
+            std::fs::create_dir_all(root.join("dir/conf/d")).unwrap();
+            std::fs::write(root.join("precious"), "port 31000\n").unwrap();
+            symlink(root.join("precious"), root.join("dir/conf/d/web")).unwrap();
+        });
+        assert_eq!(result.unwrap(), Files::Changed);
+        assert!(!root.path().join("dir/conf/d/web").is_symlink());
+        assert_eq!(std::fs::read_to_string(root.path().join("precious")).unwrap(), "port 31000\n");
+    }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use epic_common::ids::{Digest, InstanceId, ServiceId};
-use nix::unistd::{Gid, Uid, geteuid, getegid};
+use nix::unistd::{Gid, Uid, getegid, geteuid};
 use thiserror::Error;
 
 /// The sandbox's directories; all but the services' own belong to the executor.
@@ -96,7 +96,8 @@ impl Sandbox {
         }
         // Services of other users pass through; Mesos makes the sandbox with the mode 0750.
         let mode = fs::metadata(&sandbox.root).map_err(Error::io("look at", &sandbox.root))?.permissions().mode();
-        fs::set_permissions(&sandbox.root, Permissions::from_mode(mode | 0o011)).map_err(Error::io("open", &sandbox.root))?;
+        fs::set_permissions(&sandbox.root, Permissions::from_mode(mode | 0o011))
+            .map_err(Error::io("open", &sandbox.root))?;
         Ok(sandbox)
     }
 
@@ -154,7 +155,11 @@ impl Sandbox {
                 (false, false) => 0o001,
             };
             if found.mode() & bit == 0 && !user.uid.is_root() {
-                return Err(Error::Closed { user: user.name.clone(), path: above.to_owned(), mode: found.mode() & 0o7777 });
+                return Err(Error::Closed {
+                    user: user.name.clone(),
+                    path: above.to_owned(),
+                    mode: found.mode() & 0o7777,
+                });
             }
         }
         Ok(dir)
@@ -205,5 +210,66 @@ fn create_dir(dir: &Path) -> Result<(), Error> {
     match fs::create_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         result => result.map_err(Error::io("create", dir)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_user_is_one_of_the_hosts_and_root_only_if_allowed() {
+        let check = |asked, root, expected: Result<(u32, u32), &str>| {
+            let found = User::find(asked, root)
+                .map(|user| (user.uid.as_raw(), user.gid.as_raw()))
+                .map_err(|error| error.to_string());
+            assert_eq!(found, expected.map_err(str::to_owned), "these tests are for root");
+        };
+        check(None, Root::Forbidden, Ok((65_534, 65_534)));
+        check(Some("daemon"), Root::Forbidden, Ok((1, 1)));
+        check(Some("root"), Root::Allowed, Ok((0, 0)));
+        check(Some("root"), Root::Forbidden, Err("the user root is root, which the platform doesn't allow"));
+        check(Some("no-such-user"), Root::Allowed, Err("this host has no user no-such-user"));
+    }
+
+    #[test]
+    fn a_service_has_a_directory_of_its_own_in_a_sandbox_that_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        fs::set_permissions(root.path(), Permissions::from_mode(0o755)).unwrap();
+        let dir = root.path().join("sandbox");
+        fs::create_dir(&dir).unwrap();
+        fs::set_permissions(&dir, Permissions::from_mode(0o750)).unwrap();
+        let sandbox = Sandbox::create(dir.clone()).unwrap();
+        assert_eq!(mode(&dir), 0o751);
+        let (instance, service, user) = ("worker-0".into(), "web".into(), User::find(None, Root::Forbidden).unwrap());
+        sandbox.create_instance(&instance).unwrap();
+        for _ in 0..2 {
+            let own = sandbox.create_service(&instance, &service, &user).unwrap();
+            assert_eq!(fs::metadata(&own).unwrap().uid(), 65_534);
+            assert_eq!(fs::metadata(own.parent().unwrap()).unwrap().uid(), 0);
+        }
+    }
+
+    #[test]
+    fn a_directory_that_the_user_cannot_pass_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        fs::set_permissions(root.path(), Permissions::from_mode(0o700)).unwrap();
+        let dir = root.path().join("sandbox");
+        fs::create_dir(&dir).unwrap();
+        let sandbox = Sandbox::create(dir).unwrap();
+        sandbox.create_instance(&"worker-0".into()).unwrap();
+        let user = User::find(None, Root::Forbidden).unwrap();
+        let error = sandbox.create_service(&"worker-0".into(), &"web".into(), &user).unwrap_err();
+        let expected = format!(
+            "the user nobody can't pass {} (mode 0700) on the way to its directory; chmod o+x it",
+            root.path().display()
+        );
+        assert_eq!(error.to_string(), expected);
+        let root_user = User::find(Some("root"), Root::Allowed).unwrap();
+        assert!(sandbox.create_service(&"worker-0".into(), &"web".into(), &root_user).is_ok());
     }
 }

@@ -6,7 +6,7 @@ use epic_common::resources::MIB;
 use epic_executor_core::traffic::Scene;
 
 use crate::cgroup::Group;
-use crate::process::Program;
+use crate::process::{ITSELF, Program};
 use crate::render::{Error, Renderer};
 use crate::sandbox::User;
 
@@ -27,6 +27,7 @@ pub struct Places<'a> {
 pub fn program(scene: &Scene, places: Places<'_>, user: User, group: Group) -> Result<Program, Error> {
     let renderer = Renderer::new(scene, places)?;
     Ok(Program {
+        starter: ITSELF.into(),
         command: command(&renderer, &scene.service.command, places)?,
         env: environment(scene, &renderer, places)?,
         dir: places.dir.to_owned(),

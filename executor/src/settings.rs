@@ -66,18 +66,28 @@ impl Settings {
         let needed = |name: &'static str| variable(name).filter(|value| !value.is_empty()).ok_or(Error::Missing(name));
         let time = |name: &'static str, default: Duration| match variable(name) {
             None => Ok(default),
-            Some(value) => duration(&value).ok_or(Error::Malformed { name, value, expected: "a duration such as 15mins" }),
+            Some(value) => {
+                duration(&value).ok_or(Error::Malformed { name, value, expected: "a duration such as 15mins" })
+            }
         };
         let checkpoint = match variable("MESOS_CHECKPOINT").as_deref() {
             Some("1" | "true") => true,
             Some("0" | "false" | "") | None => false,
-            Some(value) => return Err(Error::Malformed { name: "MESOS_CHECKPOINT", value: value.to_owned(), expected: "0 or 1" }),
+            Some(value) => {
+                return Err(Error::Malformed { name: "MESOS_CHECKPOINT", value: value.to_owned(), expected: "0 or 1" });
+            }
         };
         let recovery = time("MESOS_RECOVERY_TIMEOUT", Duration::from_secs(15 * 60))?;
         let pid = needed("MESOS_SLAVE_PID")?;
-        let malformed = || Error::Malformed { name: "MESOS_SLAVE_PID", value: pid.clone(), expected: "of the form slave(1)@host:port" };
+        let malformed = || Error::Malformed {
+            name: "MESOS_SLAVE_PID",
+            value: pid.clone(),
+            expected: "of the form slave(1)@host:port",
+        };
         let (process, address) = pid.split_once('@').ok_or_else(malformed)?;
-        if process.is_empty() || address.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
+        if process.is_empty()
+            || address.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
+        {
             return Err(malformed());
         }
         Ok(Self {

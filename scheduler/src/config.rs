@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
@@ -27,7 +28,7 @@ pub struct Config {
     pub master: Masters,
 
     /// The Mesos role whose reservations the platform uses; fixed for the life of a framework
-    #[arg(long, env = "EPIC_ROLE", default_value = "BlueData")]
+    #[arg(long, env = "EPIC_ROLE", default_value = "BlueData", value_parser = role)]
     pub role: String,
 
     /// Where the journal, artifacts and token are kept; nobody else may use it
@@ -50,12 +51,12 @@ pub struct Config {
     #[arg(long, env = "EPIC_PLATFORM", value_name = "FILE")]
     pub platform: Option<PathBuf>,
 
-    /// Who we are to Mesos
-    #[arg(long, env = "EPIC_PRINCIPAL", requires = "secret_file")]
+    /// Who we are to Mesos; needs --secret-file
+    #[arg(long, env = "EPIC_PRINCIPAL")]
     pub principal: Option<String>,
 
-    /// Holds the principal's secret
-    #[arg(long, env = "EPIC_SECRET_FILE", value_name = "FILE", requires = "principal")]
+    /// Holds the principal's secret, on one line
+    #[arg(long, env = "EPIC_SECRET_FILE", value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
 
     /// Certificates (PEM) to trust for an https master, beside the system's
@@ -103,9 +104,12 @@ pub enum LogFormat {
 /// Why the options can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Flags or environment.
+    /// Help or the version was asked for, which is an answer rather than an error.
     #[error(transparent)]
-    Options(#[from] clap::Error),
+    Asked(clap::Error),
+    /// An option is unknown, missing, or has a wrong value.
+    #[error("{0}; see epic-scheduler --help")]
+    Options(String),
     /// The file can't be read.
     #[error("cannot read --config {}", path.display())]
     Unreadable {
@@ -132,29 +136,24 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// What is wrong, for people. Asking for help or the version is such an error, too; see [`clap::Error::exit_code`].
+    /// What is wrong, in one line for people.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Error> {
-        let mut args: Vec<OsString> = args.into_iter().collect();
+        let args: Vec<OsString> = args.into_iter().collect();
         // The file may hold what is required, so nothing is required of the first look.
-        let lenient = Self::command().mut_args(|arg| arg.required(false)).try_get_matches_from(&args)?;
-        if let Some(path) = lenient.get_one::<PathBuf>("config") {
-            for (option, value) in file(path)? {
-                let id = option.replace('-', "_");
-                let known = Self::command().get_arguments().any(|arg| arg.get_id() == id.as_str());
-                if !known || id == "config" || id == "check" {
-                    let problem = format!("\"{option}\" is not an option; see epic-scheduler --help");
-                    return Err(Error::File { path: path.clone(), problem });
-                }
-                let said = matches!(
-                    lenient.value_source(&id),
-                    Some(ValueSource::CommandLine | ValueSource::EnvVariable)
-                );
-                if !said {
-                    args.push(format!("--{option}={value}").into());
-                }
+        let lenient = Self::command().mut_args(|arg| arg.required(false)).try_get_matches_from(&args);
+        let lenient = lenient.map_err(|error| refusal(error, &args, None))?;
+        let path = lenient.get_one::<PathBuf>("config");
+        let mut all = args.clone();
+        for (option, value) in path.map_or_else(|| Ok(BTreeMap::new()), file)? {
+            let id = option.replace('-', "_");
+            if !matches!(lenient.value_source(&id), Some(ValueSource::CommandLine | ValueSource::EnvVariable)) {
+                all.push(format!("--{option}={value}").into());
             }
         }
-        let config = Self::from_arg_matches(&Self::command().try_get_matches_from(&args)?)?;
+        let matches = Self::command().try_get_matches_from(&all);
+        let matches = matches.map_err(|error| refusal(error, &args, path.map(|path| (path, &all[args.len()..]))))?;
+        let config = Self::from_arg_matches(&matches).map_err(|error| refusal(error, &args, None))?;
+        config.check_credentials()?;
         config.check_advertise()?;
         Ok(config)
     }
@@ -166,27 +165,44 @@ impl Config {
         url.trim_end_matches('/').to_owned()
     }
 
+    /// A name without a secret proves nothing, and a secret belongs to a name.
+    fn check_credentials(&self) -> Result<(), Error> {
+        match (&self.principal, &self.secret_file) {
+            (Some(principal), None) => Err(Error::Unfit(format!(
+                "--principal {principal} needs its secret; name the file that holds it with --secret-file FILE"
+            ))),
+            (None, Some(file)) => Err(Error::Unfit(format!(
+                "--secret-file {} needs the name that it belongs to; give it with --principal NAME",
+                file.display()
+            ))),
+            (Some(_), Some(_)) | (None, None) => Ok(()),
+        }
+    }
+
     /// Agents on other machines could not fetch the executor from a loopback address.
     fn check_advertise(&self) -> Result<(), Error> {
         let advertised = self.advertised();
+        let option = if self.advertise.is_some() { "--advertise" } else { "--listen" };
+        let next = "name an address that agents can reach with --advertise http://HOST:PORT";
         let url = reqwest::Url::parse(&advertised)
-            .map_err(|error| Error::Unfit(format!("--advertise \"{advertised}\" is not a URL: {error}")))?;
+            .map_err(|error| Error::Unfit(format!("--advertise \"{advertised}\" is not a URL: {error}; {next}")))?;
         let host = url.host_str().unwrap_or_default();
         if host.is_empty() || url.scheme() != "http" {
-            let next = "agents fetch artifacts over http and check their digests";
-            return Err(Error::Unfit(format!("--advertise \"{advertised}\" must be http://host:port; {next}")));
+            let why = "agents fetch artifacts over http and check their digests";
+            return Err(Error::Unfit(format!("--advertise \"{advertised}\" must be http://HOST:PORT: {why}")));
         }
-        if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
-            if address.is_unspecified() {
-                let next = "name an address that agents can reach with --advertise http://host:port";
-                return Err(Error::Unfit(format!("\"{host}\" is no address to reach this scheduler at; {next}")));
-            }
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            let problem = "may have a host, a port and a path, nothing else";
+            return Err(Error::Unfit(format!("--advertise for host {host} {problem}; {next}")));
+        }
+        if address(host).is_some_and(|address| address.is_unspecified()) {
+            return Err(Error::Unfit(format!("{option} {host} is no address to reach this scheduler at; {next}")));
         }
         let elsewhere = hosts(&self.master).into_iter().find(|host| !is_loopback(host));
         match elsewhere {
             Some(master) if is_loopback(host) => Err(Error::Unfit(format!(
-                "the master {master} is on another machine, but agents would be told to fetch from {advertised}; \
-                 set --listen and --advertise to an address that agents can reach"
+                "{option} {host} can't be reached from other machines, and the master {master} is on one; set --listen, \
+                 and --advertise if it differs, to an address that agents can reach"
             ))),
             Some(_) | None => Ok(()),
         }
@@ -205,16 +221,77 @@ fn hosts(masters: &Masters) -> Vec<String> {
 }
 
 fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_matches(['[', ']']);
-    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost" || address(host).is_some_and(|address| address.is_loopback())
+}
+
+fn address(host: &str) -> Option<IpAddr> {
+    host.trim_matches(['[', ']']).parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
 fn duration(text: &str) -> Result<Duration, epic_common::text::ParseDurationError> {
     epic_common::text::duration(text)
 }
 
+/// Checks a role as Mesos does, which would refuse it only once we are connected.
+///
+/// Source: Mesos, `src/common/roles.cpp`; the role `*` has no reservations, so it is of no use here.
+fn role(text: &str) -> Result<String, String> {
+    let wrong_part = |part: &str| part.is_empty() || part == "." || part == ".." || part == "*" || part.starts_with('-');
+    let is_blank = |c: char| c.is_ascii_whitespace() || c.is_ascii_control();
+    if text.split('/').any(wrong_part) || text.contains(is_blank) {
+        let rule = "must be a name like BlueData or epic/BlueData: no blanks, and no part that is empty, . or .. or * or begins with -";
+        return Err(format!("a role {rule}"));
+    }
+    Ok(text.to_owned())
+}
+
 fn file(path: &PathBuf) -> Result<BTreeMap<String, String>, Error> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.clone(), source })?;
-    epic_common::invalid::from_yaml("file", &text)
-        .map_err(|error| Error::File { path: path.clone(), problem: error.to_string() })
+    let wrong = |problem: String| Error::File { path: path.clone(), problem };
+    let options: BTreeMap<String, String> =
+        epic_common::invalid::from_yaml("file", &text).map_err(|error| wrong(error.to_string()))?;
+    let command = Config::command();
+    let known: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
+    match options.keys().find(|option| !known.contains(&option.as_str()) || ["config", "check"].contains(&option.as_str())) {
+        Some(option) => Err(wrong(format!("\"{option}\" is no option that a file can hold; see epic-scheduler --help"))),
+        None => Ok(options),
+    }
 }
+
+/// Says in one line what clap says in several, and where the wrong value is from unless it is a flag's.
+fn refusal(error: clap::Error, args: &[OsString], file: Option<(&PathBuf, &[OsString])>) -> Error {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return Error::Asked(error);
+    }
+    let text = error.to_string();
+    let lines = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
+    let lines: Vec<_> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
+    let text = lines.join(" ");
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
+        return Error::Options(text.to_owned());
+    };
+    let flag = shown.split(' ').next().unwrap_or_default();
+    let holds = |args: &[OsString]| {
+        let mut args = args.iter().filter_map(|arg| arg.to_str());
+        args.any(|arg| arg.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')))
+    };
+    let origin = match file {
+        _ if holds(args) => String::new(),
+        Some((path, options)) if holds(options) => format!(" (in --config {})", path.display()),
+        Some(_) | None => environment(flag).map(|name| format!(" (in {name})")).unwrap_or_default(),
+    };
+    Error::Options(format!("{text}{origin}"))
+}
+
+/// Names the variable that holds a value for a flag now.
+fn environment(flag: &str) -> Option<String> {
+    let command = Config::command();
+    let arg = command.get_arguments().find(|arg| arg.get_long() == flag.strip_prefix("--"))?;
+    let name = arg.get_env()?;
+    std::env::var_os(name)?;
+    name.to_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ pub enum Point {
     LaunchCommitted,
     /// An ACCEPT was answered.
     Accepted,
-    /// TASK_RUNNING is durable, and its acknowledgement not sent.
+    /// `TASK_RUNNING` is durable, and its acknowledgement not sent.
     RunningRecorded,
     /// A batch is durable, and not applied.
     Synced,

@@ -3,6 +3,7 @@
 pub mod actors;
 pub mod api;
 pub mod artifacts;
+pub mod check;
 pub mod config;
 pub mod coordinator;
 pub mod crash;
@@ -11,6 +12,7 @@ pub mod journal;
 pub mod mesos;
 pub mod metrics;
 pub mod run;
+pub mod seed;
 pub mod start;
 pub mod token;
 pub mod view;

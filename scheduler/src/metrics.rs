@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use epic_scheduler_core::mesos::{Call, TaskState};
 use epic_scheduler_core::session::CallAnswer;
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram, Unit};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use metrics_process::Collector;
 
@@ -45,7 +45,8 @@ pub fn install() -> Result<PrometheusHandle, Error> {
 }
 
 fn recorder() -> Result<PrometheusRecorder, Error> {
-    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Full(COMMIT_SECONDS.to_owned()), &COMMIT_BOUNDS);
+    let builder =
+        PrometheusBuilder::new().set_buckets_for_metric(Matcher::Full(COMMIT_SECONDS.to_owned()), &COMMIT_BOUNDS);
     Ok(builder.map_err(Error::Bounds)?.build_recorder())
 }
 

@@ -1,21 +1,20 @@
 //! Everything that is checked and opened before the first connection.
 
+use std::io;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use epic_common::ids::{Digest, FrameworkId};
-use epic_common::spec;
+use epic_common::ids::Digest;
 use epic_common_io::http::ClientOptions;
 use epic_scheduler_core::invariants;
 use epic_scheduler_core::policy::Policy;
-use epic_scheduler_core::request::{Applicant, Wish};
+use epic_scheduler_core::request::Wish;
 use epic_scheduler_core::state::State;
-use epic_scheduler_core::state::platform::Desired;
 use tracing::{info, warn};
 
-use crate::api::desired::desired;
-use crate::artifacts::Artifacts;
+use crate::artifacts::{self, Artifacts};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::journal::local::Local;
@@ -23,6 +22,7 @@ use crate::journal::{Journal as _, Recovered, codec};
 use crate::mesos::client::Client;
 use crate::mesos::convert::Identity;
 use crate::mesos::credentials::Credentials;
+use crate::seed;
 use crate::token::{self, Token};
 
 /// All that a scheduler runs on.
@@ -57,18 +57,31 @@ pub struct Ready {
 /// The first thing that can't be used.
 pub fn start(config: &Config) -> Result<Ready, Failure> {
     let client = client(config)?;
-    let listener = listen(config)?;
     let (journal, recovered) = Local::open(&config.state_dir)?;
     let position = journal.position();
+    report(&recovered);
     let state = state(&recovered)?;
+    info!(index = state.index.0, tasks = state.tasks.len(), "journal read");
     check_role(config, &state)?;
-    let artifacts = Artifacts::open(&config.state_dir)?;
-    let executor = artifacts.add_executor(&executor(config)?)?;
+    let listener = listen(config)?;
     let token = match &config.token_file {
-        Some(path) => token::read(path)?,
-        None => token::own(&config.state_dir)?,
+        Some(path) => token::read(path),
+        None => token::own(&config.state_dir),
     };
-    let seed = seed(config, &artifacts)?;
+    let token = token.map_err(|error| Failure::token(&config.state_dir, &error))?;
+    let unusable = |error: artifacts::Error| Failure::artifact(&config.state_dir, &error);
+    let artifacts = Artifacts::open(&config.state_dir).map_err(unusable)?;
+    let asked = match seed::read(config, |source| artifacts.resolve(source).map_err(unusable)) {
+        // The journal is the truth: a file that went bad later must not keep what runs from being looked after.
+        Err(failure) if !seed::is_needed(&state) => {
+            warn!(why = failure.text, "the platform's file can't be used; the platform of the journal goes on as it is");
+            None
+        }
+        asked => asked?,
+    };
+    let executor = artifacts.add_executor(&executor(config)?).map_err(unusable)?;
+    let policy = policy(config, executor);
+    let seed = seed::wish(config, &state, &policy, asked)?;
     warn_of_missing(&state, &artifacts);
     Ok(Ready {
         state,
@@ -84,12 +97,13 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
             principal: config.principal.clone(),
             webui_url: config.advertised(),
         },
-        policy: policy(config, executor),
+        policy,
         listener,
     })
 }
 
-fn client(config: &Config) -> Result<Client, Failure> {
+/// Makes the client for Mesos; nothing is connected to.
+pub(crate) fn client(config: &Config) -> Result<Client, Failure> {
     let credentials = match (&config.principal, &config.secret_file) {
         (Some(principal), Some(file)) => {
             Some(Credentials::load(principal, file).map_err(|error| Failure::new(Code::Usage, &error))?)
@@ -100,9 +114,14 @@ fn client(config: &Config) -> Result<Client, Failure> {
     Client::new(config.master.clone(), credentials, &options).map_err(|error| Failure::new(Code::Usage, &error))
 }
 
-fn listen(config: &Config) -> Result<TcpListener, Failure> {
-    let failed = |error: std::io::Error| {
-        let next = "is another scheduler running there? choose another with --listen ADDRESS:PORT";
+/// Binds the port.
+pub(crate) fn listen(config: &Config) -> Result<TcpListener, Failure> {
+    let failed = |error: io::Error| {
+        let next = match error.kind() {
+            io::ErrorKind::AddrInUse => "is another scheduler running there? choose another with --listen ADDRESS:PORT",
+            io::ErrorKind::AddrNotAvailable => "this machine has no such address; choose another with --listen ADDRESS:PORT",
+            _ => "choose another with --listen ADDRESS:PORT",
+        };
         Failure::text(Code::Io, format!("cannot listen on {}: {error}; {next}", config.listen))
     };
     let listener = TcpListener::bind(config.listen).map_err(failed)?;
@@ -110,15 +129,19 @@ fn listen(config: &Config) -> Result<TcpListener, Failure> {
     Ok(listener)
 }
 
-/// Folds what the journal holds.
-fn state(recovered: &Recovered) -> Result<State, Failure> {
-    let data = |error: codec::Error| Failure::new(Code::Data, &error);
+/// Tells what the journal's opening has mended.
+fn report(recovered: &Recovered) {
     if let Some(cut) = &recovered.cut {
         warn!(file = %cut.file.display(), bytes = cut.bytes, "the end of an interrupted append was cut off; nothing that was promised is lost");
     }
     for path in &recovered.damaged_snapshots {
         warn!(file = %path.display(), "a snapshot can't be read and was set aside; older data made up for it");
     }
+}
+
+/// Folds what the journal holds.
+pub(crate) fn state(recovered: &Recovered) -> Result<State, Failure> {
+    let data = |error: codec::Error| Failure::new(Code::Data, &error);
     let mut state = match &recovered.snapshot {
         Some(snapshot) => codec::decode_snapshot(&snapshot.bytes).map_err(data)?,
         None => State::default(),
@@ -134,11 +157,11 @@ fn state(recovered: &Recovered) -> Result<State, Failure> {
         }
     }
     invariants::check_all(&state);
-    info!(index = state.index.0, tasks = state.tasks.len(), "journal read");
     Ok(state)
 }
 
-fn check_role(config: &Config, state: &State) -> Result<(), Failure> {
+/// Refuses another role than the framework has.
+pub(crate) fn check_role(config: &Config, state: &State) -> Result<(), Failure> {
     match &state.role {
         Some(role) if *role != config.role => Err(Failure::text(
             Code::Usage,
@@ -152,57 +175,27 @@ fn check_role(config: &Config, state: &State) -> Result<(), Failure> {
     }
 }
 
-fn executor(config: &Config) -> Result<PathBuf, Failure> {
-    if let Some(path) = &config.executor {
-        return Ok(path.clone());
-    }
-    let own = std::env::current_exe().map_err(|error| Failure::new(Code::Io, &error))?;
-    let beside = own.with_file_name("epic-executor");
-    if beside.is_file() {
-        return Ok(beside);
-    }
-    Err(Failure::text(Code::Usage, format!("there is no {}; name the executor's program with --executor FILE", beside.display())))
+/// Finds the executor's program.
+pub(crate) fn executor(config: &Config) -> Result<PathBuf, Failure> {
+    let path = match &config.executor {
+        Some(path) => path.clone(),
+        None => std::env::current_exe().map_err(|error| Failure::new(Code::Io, &error))?.with_file_name("epic-executor"),
+    };
+    let problem = match path.metadata() {
+        Ok(metadata) if !metadata.is_file() => "it is not a file".to_owned(),
+        Ok(metadata) if metadata.permissions().mode() & 0o111 == 0 => "it is not executable".to_owned(),
+        Ok(_) => return Ok(path),
+        Err(error) => error.to_string(),
+    };
+    let next = "name the program epic-executor with --executor FILE";
+    Err(Failure::text(Code::Usage, format!("cannot use the executor's program {}: {problem}; {next}", path.display())))
 }
 
-fn policy(config: &Config, executor: Digest) -> Policy {
+/// Returns the numbers that decisions depend on.
+pub(crate) fn policy(config: &Config, executor: Digest) -> Policy {
     let mut policy = Policy::new(config.role.clone(), config.advertised(), executor);
     policy.unreachable_after = config.unreachable_after;
     policy
-}
-
-fn seed(config: &Config, artifacts: &Artifacts) -> Result<Option<Wish>, Failure> {
-    let document = match (&config.bin, &config.platform) {
-        (Some(path), _) => {
-            let path = path.canonicalize().map_err(|error| unreadable("--bin", path, &error))?;
-            spec::Platform {
-                name: "epic".to_owned(),
-                bundle: spec::BundleSource { path: path.display().to_string(), sha256: None },
-                ceiling: None,
-                controllers: None,
-                workers: None,
-                root_allowed: false,
-            }
-        }
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(path).map_err(|error| unreadable("--platform", path, &error))?;
-            spec::Platform::parse(&text)
-                .map_err(|error| Failure::text(Code::Data, format!("--platform {}: {error}", path.display())))?
-        }
-        (None, None) => return Ok(None),
-    };
-    let bundle = artifacts.resolve(&document.bundle)?;
-    let desired: Desired = desired(&document, &bundle).map_err(|error| Failure::new(Code::Data, &error))?;
-    Ok(Some(Wish::Apply { desired: Box::new(desired), framework: fresh_framework(), by: Applicant::Seed }))
-}
-
-/// Makes an id that nobody else has.
-#[must_use]
-pub fn fresh_framework() -> FrameworkId {
-    FrameworkId::new(uuid::Uuid::new_v4().to_string())
-}
-
-fn unreadable(option: &str, path: &std::path::Path, error: &std::io::Error) -> Failure {
-    Failure::text(Code::Data, format!("cannot read {option} {}: {error}", path.display()))
 }
 
 /// A missing artifact bars nothing but new attempts.

@@ -118,6 +118,7 @@ const FILE_BYTES_MAX: u64 = 4096;
 mod tests {
     use super::*;
 
+    #[expect(clippy::unwrap_in_result, reason = "the result is what is checked; a test fails by panicking")]
     fn check(contents: &[u8], mode: u32) -> Result<Digest, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t");
@@ -150,7 +151,8 @@ mod tests {
     fn a_token_that_everybody_can_read_or_write_is_refused() {
         for mode in [0o644, 0o602, 0o604] {
             let said = check(b"0123456789abcdef", mode).unwrap_err();
-            let wanted = format!("token file T has mode {mode:04o}, so that every user can read or write it; run: chmod 600 T");
+            let wanted =
+                format!("token file T has mode {mode:04o}, so that every user can read or write it; run: chmod 600 T");
             assert_eq!(said, wanted);
         }
     }

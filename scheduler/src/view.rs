@@ -127,7 +127,9 @@ fn phase(state: &State, count: Count) -> (&'static str, Timestamp) {
             ("stopped", state.instances.values().map(since).fold(state.since, Timestamp::max))
         }
         (Some(_), Run::Stopped) => ("stopping", state.since),
-        (Some(_), Run::Running) if count.ready >= count.wanted => ("ready", wanted().map(since).fold(state.since, Timestamp::max)),
+        (Some(_), Run::Running) if count.ready >= count.wanted => {
+            ("ready", wanted().map(since).fold(state.since, Timestamp::max))
+        }
         (Some(_), Run::Running) => {
             let failing = wanted().filter(|instance| !is_ready(state, instance) && is_failing(state, instance));
             failing.map(since).min().map_or(("installing", state.since), |first| ("degraded", first))

@@ -3,6 +3,7 @@
 mod client;
 mod confinement;
 mod crash;
+mod errors;
 mod framework;
 mod kit;
 mod platform;

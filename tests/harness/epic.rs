@@ -181,6 +181,12 @@ impl Epic {
         Ok(())
     }
 
+    /// Returns the scheduler's process id, if it was started.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
     /// Kills the scheduler with SIGKILL.
     pub fn kill(&mut self) {
         if let Some(process) = &mut self.process {
@@ -275,6 +281,15 @@ impl Epic {
         let mut connection = tokio::net::TcpStream::connect(address).await?;
         connection.write_all(format!("GET {page} HTTP/1.0\r\n\r\n").as_bytes()).await?;
         Ok(connection.shutdown().await?)
+    }
+
+    /// Asks a member of the probe platform for the process id of its service.
+    ///
+    /// # Errors
+    /// It gives no answer.
+    pub async fn service_pid(&self, member: &str) -> Result<u32> {
+        let page = self.ask(member, "/").await?;
+        Ok(page.trim().rsplit_once(' ').context("the page ends with the pid")?.1.parse()?)
     }
 
     /// Runs `epicctl` against this scheduler and returns what it prints.

@@ -1,7 +1,7 @@
 //! What the kernel says of processes and control groups.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -50,7 +50,7 @@ pub fn cgroup(pid: u32, controller: &str) -> Result<PathBuf> {
 ///
 /// # Errors
 /// The file can't be read, or has no such line.
-pub fn cgroup_value(file: &std::path::Path, name: &str) -> Result<u64> {
+pub fn cgroup_value(file: &Path, name: &str) -> Result<u64> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     for line in text.lines() {
         match line.split_once(' ') {
@@ -60,6 +60,19 @@ pub fn cgroup_value(file: &std::path::Path, name: &str) -> Result<u64> {
         }
     }
     bail!("{} has no {name:?}: {text}", file.display())
+}
+
+/// Returns the processes that work in a directory or below it and whose command line is told by `is_it`, which gets its parts.
+#[must_use]
+pub fn processes(dir: &Path, is_it: impl Fn(&[&str]) -> bool) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let found = pids.filter(|pid: &u32| {
+        let inside = fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(dir));
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        inside && is_it(&line.split_terminator('\0').collect::<Vec<_>>())
+    });
+    found.collect()
 }
 
 /// The fields of `/proc/PID/stat` from the state on; the name before it may have anything in it.

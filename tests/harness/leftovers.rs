@@ -190,13 +190,24 @@ impl Leftovers {
 
 /// Removes what earlier test processes left behind that no longer exist.
 pub(crate) fn sweep() {
-    for path in directories(&std::env::temp_dir()) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
-        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            Leftovers::of(&path, None).remove();
-        }
+    for (_, leftovers) in work_dirs().filter(|(owner, _)| !Path::new(&format!("/proc/{owner}")).exists()) {
+        leftovers.remove();
     }
+}
+
+/// What the clusters of a process have on the machine, as far as they aren't removed; their sockets aren't looked for.
+#[must_use]
+pub fn of_process(pid: u32) -> Vec<Leftovers> {
+    work_dirs().filter(|(owner, _)| *owner == pid).map(|(_, leftovers)| leftovers).collect()
+}
+
+/// The work directories of all processes, each with its owner.
+fn work_dirs() -> impl Iterator<Item = (u32, Leftovers)> {
+    directories(&std::env::temp_dir()).into_iter().filter_map(|path| {
+        let name = path.file_name()?.to_str()?;
+        let owner = name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok()?;
+        Some((owner, Leftovers::of(&path, None)))
+    })
 }
 
 fn describe(pid: Pid) -> String {

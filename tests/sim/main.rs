@@ -2,5 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod agents;
+mod backoff;
+mod crash;
+mod documents;
 mod goals;
+mod launches;
+mod life;
+mod masters;
+mod offers;
 mod place;
+mod random;
+mod strangers;

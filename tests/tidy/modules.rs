@@ -20,10 +20,11 @@ pub(crate) fn check(file: &File) -> Vec<String> {
     complaints
 }
 
-/// Tells whether a file holds nothing but tests; the harness that tests stand on is a library like others.
+/// Tells whether a file holds nothing but tests; what tests and the demo stand on is code like other code.
 fn is_test(path: &str) -> bool {
-    let in_tests = path.starts_with("tests/") && !path.starts_with("tests/harness/") || path.contains("/tests/");
-    in_tests || path.ends_with("/tests.rs") || path.ends_with("_tests.rs")
+    let is_library = ["tests/harness/", "tests/demo/", "tests/bench/"].iter().any(|folder| path.starts_with(folder));
+    let in_tests = path.starts_with("tests/") || path.contains("/tests/");
+    in_tests && !is_library || path.ends_with("/tests.rs") || path.ends_with("_tests.rs")
 }
 
 /// Counts lines outside modules for tests, and all lines.

@@ -16,7 +16,8 @@ pub(super) fn age(since: &str, now: Timestamp) -> String {
 /// Reads `2000-02-29T00:00:00Z` as seconds since 1970.
 fn seconds(text: &str) -> Option<u64> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
-    let numbers = |text: &str, by: char| text.split(by).map(|part| part.parse::<u64>().ok()).collect::<Option<Vec<_>>>();
+    let numbers =
+        |text: &str, by: char| text.split(by).map(|part| part.parse::<u64>().ok()).collect::<Option<Vec<_>>>();
     let (date, time) = (numbers(date, '-')?, numbers(time, ':')?);
     let (&[year, month, day], &[hour, minute, second]) = (date.as_slice(), time.as_slice()) else { return None };
     let is_known = (1970..10_000).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
@@ -44,7 +45,15 @@ mod tests {
             let text = Timestamp(seconds_since * 1_000_000).to_string();
             assert_eq!(seconds(&text), Some(seconds_since), "{text}");
         }
-        for text in ["", "x", "2000-02-29", "2000-13-01T00:00:00Z", "1969-01-01T00:00:00Z", "2000-01-00T00:00:00Z", "2000-01-01T24:00:00Z"] {
+        for text in [
+            "",
+            "x",
+            "2000-02-29",
+            "2000-13-01T00:00:00Z",
+            "1969-01-01T00:00:00Z",
+            "2000-01-00T00:00:00Z",
+            "2000-01-01T24:00:00Z",
+        ] {
             assert_eq!(seconds(text), None, "{text}");
         }
     }

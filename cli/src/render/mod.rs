@@ -23,8 +23,18 @@ pub(crate) fn status(view: &PlatformView, now: Timestamp) -> String {
     blocks.join("\n\n")
 }
 
-/// Shows the progress of the whole in one line.
+/// Shows the progress of the whole in one line: towards ready, or towards nothing if it is to end.
 pub(crate) fn bar(view: &PlatformView) -> String {
+    if matches!(view.phase.as_str(), "stopping" | "uninstalling") {
+        let all = view.instances.len();
+        let ended = view.instances.iter().filter(|member| member.phase == "stopped").count();
+        let percent = u8::try_from(ended * 100 / all.max(1)).unwrap_or(100);
+        return format!(
+            "{} {percent:>3} %  {}, {ended} of {all} members ended",
+            gauge(percent, 20),
+            clean(&view.phase)
+        );
+    }
     let ready = view.instances.iter().filter(|member| member.phase == "ready").count();
     let (shown, wanted) = (gauge(view.percent, 20), wanted(view));
     format!("{shown} {:>3} %  {}, {ready} of {wanted} members ready", view.percent, clean(&view.phase))
@@ -133,7 +143,8 @@ fn notes(view: &PlatformView) -> Option<String> {
     let whole = view.waiting.iter().map(|sentence| format!("platform: {}", clean(sentence)));
     let each = view.instances.iter().flat_map(|member| {
         // What the platform as a whole waits for isn't said again for each member.
-        let reasons = reasons(member).into_iter().filter(|reason| !view.waiting.iter().any(|known| clean(known) == *reason));
+        let reasons =
+            reasons(member).into_iter().filter(|reason| !view.waiting.iter().any(|known| clean(known) == *reason));
         reasons.map(|reason| format!("{}: {reason}", clean(&member.id)))
     });
     let lines: Vec<_> = whole.chain(each).map(|line| format!("  {line}")).collect();
@@ -148,7 +159,8 @@ pub(crate) fn reasons(member: &InstanceView) -> Vec<String> {
         reasons.extend(member.waiting.iter().map(|sentence| clean(sentence)));
     }
     for service in member.services.iter().filter(|service| service.restarts > 0 || !service.reason.is_empty()) {
-        let restarts = if service.restarts > 0 { format!(" was restarted {} times", service.restarts) } else { String::new() };
+        let restarts =
+            if service.restarts > 0 { format!(" was restarted {} times", service.restarts) } else { String::new() };
         let reason = if service.reason.is_empty() { String::new() } else { format!(": {}", clean(&service.reason)) };
         reasons.push(format!("service {}{restarts}{reason}", clean(&service.id)));
     }

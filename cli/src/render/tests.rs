@@ -1,3 +1,5 @@
+//! What people see of a platform, letter by letter.
+
 use std::collections::BTreeMap;
 
 use epic_common::api::{AmountView, DesiredView, EndpointView, MesosView, ServiceView};
@@ -12,7 +14,15 @@ fn member(id: &str, phase: &str, host: &str) -> InstanceView {
     let role = id.split('-').next().unwrap().to_owned();
     let attempt = u32::from(!host.is_empty());
     let since = "2000-02-29T00:00:00Z".to_owned();
-    InstanceView { id: id.to_owned(), role, phase: phase.to_owned(), attempt, host: host.to_owned(), since, ..InstanceView::default() }
+    InstanceView {
+        id: id.to_owned(),
+        role,
+        phase: phase.to_owned(),
+        attempt,
+        host: host.to_owned(),
+        since,
+        ..InstanceView::default()
+    }
 }
 
 fn installing() -> PlatformView {
@@ -37,7 +47,12 @@ fn installing() -> PlatformView {
         phase: "installing".to_owned(),
         since: "2000-02-29T00:00:00Z".to_owned(),
         percent: 33,
-        mesos: MesosView { framework_id: "fw".to_owned(), role: "BlueData".to_owned(), subscribed: true, problem: String::new() },
+        mesos: MesosView {
+            framework_id: "fw".to_owned(),
+            role: "BlueData".to_owned(),
+            subscribed: true,
+            problem: String::new(),
+        },
         desired: Some(DesiredView {
             name: "demo".to_owned(),
             distro_id: "open/platform".to_owned(),
@@ -97,7 +112,12 @@ fn without_a_platform_it_says_how_to_get_one() {
 #[test]
 fn a_service_that_was_restarted_is_named_even_if_its_member_is_ready() {
     let mut worker = member("worker-0", "ready", "h1");
-    worker.services = vec![ServiceView { id: "exporter".to_owned(), ready: true, restarts: 2, reason: "killed by signal 9".to_owned() }];
+    worker.services = vec![ServiceView {
+        id: "exporter".to_owned(),
+        ready: true,
+        restarts: 2,
+        reason: "killed by signal 9".to_owned(),
+    }];
     assert_eq!(reasons(&worker), ["service exporter was restarted 2 times: killed by signal 9"]);
 }
 
@@ -118,5 +138,18 @@ fn only_what_changed_is_told() {
     after.percent = 66;
     after.waiting.clear();
     after.instances.pop();
-    assert_eq!(changes(Some(&before), &after), ["platform: installing 66 %", "worker-0: ready on h1, attempt 1", "worker-1: gone"]);
+    assert_eq!(
+        changes(Some(&before), &after),
+        ["platform: installing 66 %", "worker-0: ready on h1, attempt 1", "worker-1: gone"]
+    );
+}
+
+#[test]
+fn the_end_of_a_platform_has_a_progress_of_its_own() {
+    let mut view = installing();
+    view.phase = "uninstalling".to_owned();
+    view.instances[1].phase = "stopped".to_owned();
+    assert_eq!(bar(&view), "[######--------------]  33 %  uninstalling, 1 of 3 members ended");
+    view.instances.clear();
+    assert_eq!(bar(&view), "[--------------------]   0 %  uninstalling, 0 of 0 members ended");
 }

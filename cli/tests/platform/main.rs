@@ -48,6 +48,7 @@ fn said(command: &mut Command) -> Said {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is what a peer answers, if it answers")]
 fn json<T: serde::Serialize>(status: u16, value: &T) -> Option<(u16, String)> {
     Some((status, serde_json::to_string(value).unwrap()))
 }
@@ -65,7 +66,13 @@ fn view(phase: &str, index: u64) -> PlatformView {
         ..InstanceView::default()
     };
     let desired = DesiredView { name: "demo".to_owned(), ..DesiredView::default() };
-    PlatformView { index, phase: phase.to_owned(), desired: Some(desired), instances: vec![worker], ..PlatformView::default() }
+    PlatformView {
+        index,
+        phase: phase.to_owned(),
+        desired: Some(desired),
+        instances: vec![worker],
+        ..PlatformView::default()
+    }
 }
 
 fn shows(phase: &str, index: u64) -> Option<(u16, String)> {
@@ -81,7 +88,10 @@ fn status_is_shown_as_text_and_json() {
     assert_eq!(desk.types("status -o table").1, out);
     let (code, out, _) = desk.types("status -o json");
     assert_eq!((code, serde_json::from_str::<PlatformView>(&out).unwrap()), (Some(0), view("ready", 7)));
-    assert!(desk.peer.seen().iter().all(|seen| !seen.head.contains("authorization")), "a look needs no token, so none is sent");
+    assert!(
+        desk.peer.seen().iter().all(|seen| !seen.head.contains("authorization")),
+        "a look needs no token, so none is sent"
+    );
 }
 
 #[test]
@@ -223,7 +233,10 @@ fn wrong_usage_asks_nothing_of_the_scheduler() {
     assert_eq!(desk.types("apply -f absent.yaml").0, Some(1));
     fs::write(desk.path("large.yaml"), vec![b'a'; 262_145]).unwrap();
     let (code, _, error) = desk.types("apply -f large.yaml");
-    assert_eq!((code, error.as_str()), (Some(1), "epicctl: large.yaml is too large: a document has at most 262144 bytes\n"));
+    assert_eq!(
+        (code, error.as_str()),
+        (Some(1), "epicctl: large.yaml is too large: a document has at most 262144 bytes\n")
+    );
     assert_eq!(desk.peer.seen().len(), 0);
 }
 
@@ -233,7 +246,10 @@ fn a_scheduler_that_is_not_there_is_no_refusal() {
     for line in ["status --server http://127.0.0.1:1", "stop --server http://127.0.0.1:1"] {
         let (code, out, error) = desk.types(line);
         assert_eq!((code, out.as_str()), (Some(3), ""), "{line}");
-        assert!(error.starts_with("epicctl: cannot reach the scheduler at http://127.0.0.1:1; is it running there?"), "{error}");
+        assert!(
+            error.starts_with("epicctl: cannot reach the scheduler at http://127.0.0.1:1; is it running there?"),
+            "{error}"
+        );
     }
 }
 

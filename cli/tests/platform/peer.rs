@@ -41,7 +41,11 @@ impl Peer {
                 list.lock().unwrap().push(request.clone());
                 if let Some((status, body)) = answer(nth, &request) {
                     let length = body.len();
-                    write!(connection, "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+                    write!(
+                        connection,
+                        "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+                    )
+                    .unwrap();
                 }
             }
         });

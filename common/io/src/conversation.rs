@@ -76,7 +76,9 @@ pub fn decode_order(bytes: &[u8]) -> Result<LaunchOrder, Error> {
     Ok(LaunchOrder {
         task: order.task_id.parse().map_err(|source| Error::Task { source })?,
         role: RoleId::new(order.role),
-        bundle: Digest(order.bundle_sha256.try_into().map_err(|_| Error::Missing { what, field: "bundle_sha256 of 32 bytes" })?),
+        bundle: Digest(
+            order.bundle_sha256.try_into().map_err(|_| Error::Missing { what, field: "bundle_sha256 of 32 bytes" })?,
+        ),
         bundle_bytes: order.bundle_bytes,
         artifacts: order.artifacts,
         grant: grant_from_proto(grant)?,
@@ -148,11 +150,17 @@ pub fn report_to_proto(report: &Report) -> proto::Report {
 /// The field that is out of its range.
 pub fn report_from_proto(report: proto::Report) -> Result<Report, Error> {
     let what = "a report";
-    let out_of_range = |field, found: i64| Error::OutOfRange { what, field, found: u64::try_from(found).unwrap_or(u64::MAX) };
+    let out_of_range =
+        |field, found: i64| Error::OutOfRange { what, field, found: u64::try_from(found).unwrap_or(u64::MAX) };
     let phase = proto::Phase::try_from(report.phase).map_err(|_| out_of_range("phase", report.phase.into()))?;
     let percent = match report.percent {
         None => None,
-        Some(percent) => Some(u8::try_from(percent).ok().filter(|percent| *percent <= 100).ok_or_else(|| out_of_range("percent", percent.into()))?),
+        Some(percent) => Some(
+            u8::try_from(percent)
+                .ok()
+                .filter(|percent| *percent <= 100)
+                .ok_or_else(|| out_of_range("percent", percent.into()))?,
+        ),
     };
     let services = report.services.into_iter().map(|service| ServiceReport {
         id: ServiceId::new(service.id),
@@ -266,7 +274,12 @@ mod tests {
             phase,
             percent: Some(100),
             documents: [("members".to_owned(), 7)].into(),
-            services: vec![ServiceReport { id: "node-exporter".into(), ready: true, restarts: 2, reason: "exited with code 3: ä".into() }],
+            services: vec![ServiceReport {
+                id: "node-exporter".into(),
+                ready: true,
+                restarts: 2,
+                reason: "exited with code 3: ä".into(),
+            }],
         }
     }
 

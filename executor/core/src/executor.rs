@@ -209,7 +209,9 @@ impl Executor {
         let (code, reason) = match self.ending {
             None if self.had_tasks && self.updates.is_empty() => (0, "the last task has ended"),
             Some(Ending::Shutdown { .. }) if all_ended && self.updates.is_empty() => (0, "the agent asked for it"),
-            Some(Ending::Shutdown { ended: Some(ended) }) if ended + LAST_UPDATES <= now => (0, "the agent asked for it"),
+            Some(Ending::Shutdown { ended: Some(ended) }) if ended + LAST_UPDATES <= now => {
+                (0, "the agent asked for it")
+            }
             Some(Ending::AgentLost) if all_ended => (1, "the agent is gone"),
             None | Some(Ending::Shutdown { .. } | Ending::AgentLost) => return None,
         };
@@ -294,6 +296,11 @@ impl Machine for Executor {
         });
         let instances = self.instances.values().filter_map(Instance::deadline);
         let patience = self.patience().map(|(until, _)| until);
-        [link, shutdown, patience, self.installs.deadline()].into_iter().flatten().chain(progress).chain(instances).min()
+        [link, shutdown, patience, self.installs.deadline()]
+            .into_iter()
+            .flatten()
+            .chain(progress)
+            .chain(instances)
+            .min()
     }
 }

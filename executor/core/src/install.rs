@@ -102,12 +102,17 @@ impl Installs {
         let Install::Underway(underway) = install else { return };
         underway.failures += 1;
         if now.since(underway.since) >= PATIENCE {
-            *install = Install::Failed(format!("bundle {} could not be fetched for {} s: {reason}", bundle.short(), PATIENCE.as_secs()));
+            *install = Install::Failed(format!(
+                "bundle {} could not be fetched for {} s: {reason}",
+                bundle.short(),
+                PATIENCE.as_secs()
+            ));
             return;
         }
         // A round over all sources is made before it waits.
         let sources = u32::try_from(underway.bases.len().max(1)).unwrap_or(u32::MAX);
-        let wait = if underway.failures % sources == 0 { BACKOFF.delay(underway.failures / sources) } else { Duration::ZERO };
+        let wait =
+            if underway.failures % sources == 0 { BACKOFF.delay(underway.failures / sources) } else { Duration::ZERO };
         underway.next = Some(now + wait);
         underway.percent = 0;
         underway.trouble = reason;
@@ -131,7 +136,8 @@ impl Installs {
             }
             underway.next = None;
             if underway.bases.is_empty() {
-                *install = Install::Failed(format!("the order of bundle {} names no server that has it", bundle.short()));
+                *install =
+                    Install::Failed(format!("the order of bundle {} names no server that has it", bundle.short()));
                 continue;
             }
             underway.phase = Phase::Fetching;
@@ -144,9 +150,12 @@ impl Installs {
     /// Returns when the next try is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.all.values().filter_map(|install| match install {
-            Install::Underway(underway) => underway.next,
-            Install::Done(_) | Install::Failed(_) => None,
-        }).min()
+        self.all
+            .values()
+            .filter_map(|install| match install {
+                Install::Underway(underway) => underway.next,
+                Install::Done(_) | Install::Failed(_) => None,
+            })
+            .min()
     }
 }

@@ -79,9 +79,12 @@ impl Instance {
         self.end(now, grace, Verdict { state: State::Killed, reason: reason.to_owned() });
     }
 
-    /// Takes a document, unless it has it or a newer one.
+    /// Takes a document, unless it has it or a newer one, or [`DOCUMENTS_MAX`] others.
     pub fn document(&mut self, document: DocumentText) {
-        let newer = self.documents.get(&document.name).is_none_or(|known| known.generation < document.generation);
+        let newer = match self.documents.get(&document.name) {
+            Some(known) => known.generation < document.generation,
+            None => self.documents.len() < DOCUMENTS_MAX,
+        };
         if newer {
             self.documents.insert(document.name.clone(), document);
         }
@@ -132,7 +135,11 @@ impl Instance {
                     self.stage = Stage::Ended;
                 }
             }
-            Work::Progressed { .. } | Work::Fetched(_) | Work::FetchFailed { .. } | Work::Installed { .. } | Work::InstallFailed { .. } => {}
+            Work::Progressed { .. }
+            | Work::Fetched(_)
+            | Work::FetchFailed { .. }
+            | Work::Installed { .. }
+            | Work::InstallFailed { .. } => {}
         }
         self.was_ready |= self.stage == Stage::Serving && self.services.iter().all(Service::is_ready);
         if let Some(reason) = self.services.iter().find_map(Service::hopeless) {
@@ -151,7 +158,12 @@ impl Instance {
                 self.stage = Stage::Destroying;
                 return Some(Output::Destroy(self.order.task.clone()));
             }
-            Stage::Preparing | Stage::Prepared | Stage::Serving | Stage::Stopping | Stage::Destroying | Stage::Ended => {}
+            Stage::Preparing
+            | Stage::Prepared
+            | Stage::Serving
+            | Stage::Stopping
+            | Stage::Destroying
+            | Stage::Ended => {}
         }
         let mut turn = Turn::Come;
         for at in 0..self.services.len() {
@@ -280,11 +292,19 @@ impl Instance {
     fn serve(&mut self, now: Timestamp, manifest: &Arc<Manifest>) {
         let Some(role) = manifest.role(&self.order.role) else {
             let roles: Vec<_> = manifest.roles.iter().map(|role| role.id.as_str()).collect();
-            let reason = format!("the bundle {} {} has no role {}; it has: {}", manifest.distro_id, manifest.version, self.order.role, roles.join(", "));
+            let reason = format!(
+                "the bundle {} {} has no role {}; it has: {}",
+                manifest.distro_id,
+                manifest.version,
+                self.order.role,
+                roles.join(", ")
+            );
             self.fail(now, reason);
             return;
         };
-        if let Some(service) = role.services.iter().find(|service| service.user.as_deref() == Some("root") && !self.order.root_allowed) {
+        if let Some(service) =
+            role.services.iter().find(|service| service.user.as_deref() == Some("root") && !self.order.root_allowed)
+        {
             let reason = format!("service {} asks for the user root, which the platform doesn't allow", service.id);
             self.fail(now, reason);
             return;
@@ -327,7 +347,8 @@ impl Instance {
     }
 
     fn with(&mut self, run: &RunId, note: impl FnOnce(&mut Service)) {
-        let service = self.services.iter_mut().find(|service| service.spec.id == run.service && service.run() == run.run);
+        let service =
+            self.services.iter_mut().find(|service| service.spec.id == run.service && service.run() == run.run);
         if let Some(service) = service {
             note(service);
         }
@@ -356,6 +377,9 @@ impl Instance {
     }
 }
 
+/// The most documents that an instance takes beside those of its order.
+pub const DOCUMENTS_MAX: usize = 16;
+
 fn reads(service: &Service, document: &str) -> bool {
     service.spec.documents.iter().any(|read| read.name() == document)
 }
@@ -372,6 +396,10 @@ pub fn task_of(work: &Work) -> Option<&TaskId> {
         | Work::Exited { run, .. }
         | Work::Probed { run, .. }
         | Work::Cleared(run) => Some(&run.task),
-        Work::Progressed { .. } | Work::Fetched(_) | Work::FetchFailed { .. } | Work::Installed { .. } | Work::InstallFailed { .. } => None,
+        Work::Progressed { .. }
+        | Work::Fetched(_)
+        | Work::FetchFailed { .. }
+        | Work::Installed { .. }
+        | Work::InstallFailed { .. } => None,
     }
 }

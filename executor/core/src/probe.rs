@@ -146,14 +146,19 @@ mod tests {
     /// Answers a probe at each second in turn and compares the verdicts.
     fn check(failures: u32, answers: &[(u64, Result<(), ()>)], expected: &[Verdict]) {
         let mut watch = Watch::new(Timestamp(0), Some(health(failures)));
-        let verdicts: Vec<_> = answers.iter().map(|&(second, answer)| watch.note(Timestamp(second * 1_000_000), answer)).collect();
+        let verdicts: Vec<_> =
+            answers.iter().map(|&(second, answer)| watch.note(Timestamp(second * 1_000_000), answer)).collect();
         assert_eq!(verdicts, expected);
     }
 
     #[test]
     fn failures_in_the_grace_do_not_count() {
         use Verdict::{Hopeless, Same};
-        check(2, &[(1, Err(())), (2, Err(())), (9, Err(())), (10, Err(())), (11, Err(()))], &[Same, Same, Same, Same, Hopeless]);
+        check(
+            2,
+            &[(1, Err(())), (2, Err(())), (9, Err(())), (10, Err(())), (11, Err(()))],
+            &[Same, Same, Same, Same, Hopeless],
+        );
     }
 
     #[test]
@@ -165,7 +170,17 @@ mod tests {
     #[test]
     fn a_success_clears_the_failures() {
         use Verdict::{Hopeless, Ready, Same, Unready};
-        let answers = [(1, Ok(())), (2, Err(())), (3, Ok(())), (4, Err(())), (5, Err(())), (6, Ok(())), (7, Err(())), (8, Err(())), (9, Err(()))];
+        let answers = [
+            (1, Ok(())),
+            (2, Err(())),
+            (3, Ok(())),
+            (4, Err(())),
+            (5, Err(())),
+            (6, Ok(())),
+            (7, Err(())),
+            (8, Err(())),
+            (9, Err(())),
+        ];
         check(3, &answers, &[Ready, Same, Same, Same, Unready, Ready, Same, Unready, Hopeless]);
     }
 

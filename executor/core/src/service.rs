@@ -93,7 +93,7 @@ pub enum Action {
 }
 
 /// How often in a row a service may fail to become ready before its instance fails.
-pub const BARREN_RUNS_MAX: u32 = 10;
+pub const BARREN_RUNS_MAX: u32 = 5;
 
 const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) };
 const STEADY_AFTER: Duration = Duration::from_secs(60);
@@ -154,8 +154,9 @@ impl Service {
     /// Returns the reason for which its instance must fail, if there is one.
     #[must_use]
     pub fn hopeless(&self) -> Option<String> {
-        (self.barren >= BARREN_RUNS_MAX)
-            .then(|| format!("service {} was started {} times and was never ready: {}", self.spec.id, self.barren, self.ended))
+        (self.barren >= BARREN_RUNS_MAX).then(|| {
+            format!("service {} was started {} times and was never ready: {}", self.spec.id, self.barren, self.ended)
+        })
     }
 
     /// Returns the generations of the documents that its files were made from.
@@ -180,7 +181,9 @@ impl Service {
         let grace = self.stop.map_or(grace, |earlier| earlier.min(grace));
         self.stop = Some(grace);
         match &mut self.state {
-            State::Waiting { .. } | State::Rendering | State::Starting { asked: Asked::NotYet } => self.state = State::Stopped,
+            State::Waiting { .. } | State::Rendering | State::Starting { asked: Asked::NotYet } => {
+                self.state = State::Stopped
+            }
             State::Running { .. } => self.signal(now, grace),
             State::Stopping { until, .. } => *until = (*until).min(now + grace),
             State::Starting { asked: Asked::Yes } | State::Clearing { .. } | State::Stopped => {}
@@ -242,7 +245,11 @@ impl Service {
                 self.state = State::Clearing { asked: Asked::NotYet };
             }
             State::Stopping { .. } => self.state = State::Clearing { asked: Asked::NotYet },
-            State::Waiting { .. } | State::Rendering | State::Starting { .. } | State::Clearing { .. } | State::Stopped => {}
+            State::Waiting { .. }
+            | State::Rendering
+            | State::Starting { .. }
+            | State::Clearing { .. }
+            | State::Stopped => {}
         }
     }
 

@@ -163,7 +163,8 @@ impl Updates {
 
     /// Returns what a new subscription must carry; all of it counts as sent.
     pub fn subscribe(&mut self, now: Timestamp) -> (Vec<Vec<u8>>, Vec<Update>) {
-        let tasks = self.tasks.values().filter(|track| !track.heard_of).map(|track| track.description.clone()).collect();
+        let tasks =
+            self.tasks.values().filter(|track| !track.heard_of).map(|track| track.description.clone()).collect();
         let mut updates = Vec::new();
         for queued in self.tasks.values_mut().flat_map(|track| &mut track.queue) {
             queued.sent = Some(now);
@@ -212,7 +213,8 @@ fn name(seed: [u8; 8], nth: u64) -> UpdateId {
 /// Tells whether only words and percents differ, which can wait.
 fn is_progress(last: &Content, next: &Content) -> bool {
     let facts = |content: &Content| {
-        let services: Vec<_> = content.report.services.iter().map(|service| (service.ready, service.restarts)).collect();
+        let services: Vec<_> =
+            content.report.services.iter().map(|service| (service.ready, service.restarts)).collect();
         (content.state, content.healthy, content.report.phase, services)
     };
     facts(last) == facts(next) && last.report.documents == next.report.documents

@@ -1,5 +1,7 @@
 //! Whatever happens in whatever order, no terminal update is lost and no service runs twice at once.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 #[expect(dead_code, reason = "the scenarios use the rest")]
 mod stage;
 
@@ -100,7 +102,8 @@ impl World {
             Output::Install(bundle) => self.owed.push(Work::Installed { bundle, manifest: Arc::clone(&self.manifest) }),
             Output::Render(scene) => self.owed.push(Work::Rendered { run: scene.run, files: Files::Changed }),
             Output::Start(scene) => {
-                let earlier = self.uncleared.insert((scene.run.task.clone(), scene.run.service.to_string()), scene.run.run);
+                let earlier =
+                    self.uncleared.insert((scene.run.task.clone(), scene.run.service.to_string()), scene.run.run);
                 assert_eq!(earlier, None, "{:?} is started while its earlier run isn't cleared", scene.run);
                 self.owed.push(Work::Started(scene.run));
             }
@@ -122,9 +125,16 @@ impl World {
         if let Some(known) = stored.iter().find(|known| known.id == update.id) {
             assert_eq!(*known, update, "an update changed after it was sent");
         } else {
-            assert!(stored.last().is_none_or(|last| !last.content.state.is_terminal()), "{update:?} follows a terminal update");
+            assert!(
+                stored.last().is_none_or(|last| !last.content.state.is_terminal()),
+                "{update:?} follows a terminal update"
+            );
             if update.content.state.is_terminal() {
-                assert!(!self.uncleared.keys().any(|(owner, _)| *owner == update.task), "{} ended while something of it runs", update.task);
+                assert!(
+                    !self.uncleared.keys().any(|(owner, _)| *owner == update.task),
+                    "{} ended while something of it runs",
+                    update.task
+                );
             }
             stored.push(update.clone());
         }
@@ -204,14 +214,21 @@ impl World {
             }
             180..=189 => {
                 let instance = task(id).instance;
-                self.put(Input::Nudged(Nudge::Document { instance, document: document(u64::try_from(nth % 16).unwrap()) }));
+                self.put(Input::Nudged(Nudge::Document {
+                    instance,
+                    document: document(u64::try_from(nth % 16).unwrap()),
+                }));
             }
             190 => {
                 self.shut_down = true;
                 self.put(Input::Shutdown);
             }
             191..=199 => {
-                self.put(Input::Worked(Work::Progressed { bundle: Digest([1; 32]), phase: Phase::Fetching, percent: event }));
+                self.put(Input::Worked(Work::Progressed {
+                    bundle: Digest([1; 32]),
+                    phase: Phase::Fetching,
+                    percent: event,
+                }));
             }
             _ => self.pass(Duration::from_millis(u64::try_from(nth % 20_000).unwrap())),
         }
@@ -249,7 +266,11 @@ impl World {
             self.acknowledge(0);
             self.pass(Duration::from_millis(500));
         }
-        panic!("the executor doesn't end; owed {:?}, stored {:?}", self.owed, self.stored.values().map(|all| all.last()).collect::<Vec<_>>());
+        panic!(
+            "the executor doesn't end; owed {:?}, stored {:?}",
+            self.owed,
+            self.stored.values().map(|all| all.last()).collect::<Vec<_>>()
+        );
     }
 }
 

@@ -1,5 +1,6 @@
 //! Control groups: one for each instance, with its limits, and in it one for each run of a service.
 
+mod owner;
 mod v1;
 mod v2;
 
@@ -12,6 +13,8 @@ use epic_common::resources::Grant;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use thiserror::Error;
+
+pub use owner::Owner;
 
 /// Where this process may make control groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +115,28 @@ impl Cgroups {
             Layout::V2(base) => v2::create(base, name, grant),
         }
     }
+
+    /// Ends and removes the groups of executors that are dead.
+    ///
+    /// The Mesos agent does that itself if its launcher is the Linux one; with the posix launcher an executor that is
+    /// killed leaves its groups behind, and in them whatever has left its process tree.
+    pub async fn sweep(&self) {
+        let (version, bases) = match &self.layout {
+            Layout::V1(bases) => (Version::V1, bases.all()),
+            Layout::V2(base) => (Version::V2, vec![base.as_path()]),
+        };
+        for base in &bases {
+            let names = fs::read_dir(base)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter_map(|entry| entry.file_name().into_string().ok());
+            for name in names.filter(|name| Owner::of_group(name).is_some_and(Owner::is_gone)).collect::<Vec<_>>() {
+                let dirs = bases.iter().map(|base| base.join(&name)).filter(|dir| dir.is_dir()).collect();
+                Group { version, dirs }.destroy().await;
+            }
+        }
+    }
 }
 
 impl Group {
@@ -141,7 +166,9 @@ impl Group {
             Version::V2 => "memory.events",
         };
         let texts = self.dirs.iter().filter_map(|dir| fs::read_to_string(dir.join(file)).ok());
-        texts.into_iter().any(|text| text.lines().filter_map(|line| line.strip_prefix("oom_kill ")).any(|count| count.trim() != "0"))
+        texts
+            .into_iter()
+            .any(|text| text.lines().filter_map(|line| line.strip_prefix("oom_kill ")).any(|count| count.trim() != "0"))
     }
 
     /// Kills every process in the group and the groups within it, waits until there is none, and removes the groups.
@@ -217,7 +244,12 @@ fn tree(dir: &Path) -> Vec<PathBuf> {
     let mut at = 0;
     while at < all.len() {
         let entries = fs::read_dir(&all[at]).into_iter().flatten().flatten();
-        all.extend(entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect::<Vec<_>>());
+        all.extend(
+            entries
+                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+                .map(|entry| entry.path())
+                .collect::<Vec<_>>(),
+        );
         at += 1;
     }
     all
@@ -273,3 +305,6 @@ fn own_path(own: &str, is_it: impl Fn(&str) -> bool) -> Option<&str> {
         is_it(controllers).then_some(path)
     })
 }
+
+#[cfg(test)]
+mod tests;

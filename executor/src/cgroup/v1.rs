@@ -17,6 +17,18 @@ pub(super) struct Bases {
     more: Vec<PathBuf>,
 }
 
+impl Bases {
+    pub(super) fn all(&self) -> Vec<&Path> {
+        let mut all = vec![self.memory.as_path()];
+        for base in [&self.cpu].into_iter().chain(&self.more) {
+            if !all.contains(&base.as_path()) {
+                all.push(base);
+            }
+        }
+        all
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Freezer {
     Frozen,
@@ -63,7 +75,7 @@ pub(super) fn create(bases: &Bases, name: &str, grant: &Grant) -> Result<Group, 
     write(&cpu, "cpu.shares", &(milli * 1024 / 1000).max(CPU_SHARES_MIN).to_string())?;
     write(&cpu, "cpu.cfs_period_us", &CPU_PERIOD_MICROS.to_string())?;
     write(&cpu, QUOTA, &(milli * CPU_PERIOD_MICROS / 1000).max(CPU_QUOTA_MICROS_MIN).to_string())?;
-    let mut dirs = vec![memory, cpu];
+    let mut dirs = if cpu == memory { vec![memory] } else { vec![memory, cpu] };
     for base in &bases.more {
         let dir = base.join(name);
         // Limits don't need these, so a hierarchy that can't be written is left out.
@@ -71,7 +83,6 @@ pub(super) fn create(bases: &Bases, name: &str, grant: &Grant) -> Result<Group, 
             dirs.push(dir);
         }
     }
-    dirs.dedup();
     Ok(Group { version: Version::V1, dirs })
 }
 

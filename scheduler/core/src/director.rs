@@ -158,8 +158,9 @@ impl Director {
     /// Plans once; tells whether there is anything to do.
     fn plan(&mut self, now: Timestamp) -> bool {
         let plan = plan(&self.state, &self.session, &self.policy, now);
-        let unmet_changed = plan.unmet.as_ref().is_some_and(|unmet| *unmet != self.session.unmet);
+        let unmet = plan.unmet.is_some().then(|| self.session.unmet.clone());
         self.session.took(now, &self.state, &plan);
+        let unmet_changed = unmet.is_some_and(|before| before != self.session.unmet);
         let Plan { subscribe, calls, entries, answers, .. } = plan;
         let before = self.outputs.len();
         if let Some(subscribe) = subscribe {

@@ -79,3 +79,5 @@ pub const STRANGERS_MAX: usize = 1_000;
 pub const REASONS_MAX: usize = 50;
 /// Bytes kept of any text from outside.
 pub const TEXT_BYTES_MAX: usize = 4 * 1024;
+/// Members of a platform some of whose services read the document `members`, so that it fits into 64 KiB.
+pub const READ_MEMBERS_MAX: u32 = 512;

@@ -10,7 +10,7 @@ use epic_scheduler_core::director::Input;
 use epic_scheduler_core::mesos::{Call, Event, LinkEnd, StreamId, Subscribe};
 use epic_scheduler_core::session::{CallAnswer, CallId};
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::chain;
 use crate::crash::{self, Point};
@@ -27,6 +27,8 @@ pub struct Link {
     identity: Arc<Identity>,
     framework: FrameworkId,
     lanes: Rc<RefCell<Option<Lanes>>>,
+    /// Why the last try failed; the same reason is told once.
+    told: Rc<RefCell<String>>,
     reader: Option<JoinHandle<()>>,
 }
 
@@ -39,6 +41,7 @@ impl Link {
             identity: Arc::new(identity),
             framework: FrameworkId::default(),
             lanes: Rc::new(RefCell::new(None)),
+            told: Rc::default(),
             reader: None,
         }
     }
@@ -50,15 +53,22 @@ impl Link {
         let call = self.identity.subscribe(subscribe);
         let (client, identity, lanes, inbox) =
             (Rc::clone(&self.client), Arc::clone(&self.identity), Rc::clone(&self.lanes), inbox.clone());
+        let told = Rc::clone(&self.told);
         self.reader = Some(actix::spawn(async move {
             match client.subscribe(&call).await {
                 Ok(subscription) => {
+                    told.take();
                     lanes.replace(Some(client.lanes(&subscription)));
                     read(subscription, &identity, &inbox).await;
                 }
                 Err(error) => {
                     let end = refusal(&error);
-                    warn!(error = chain(&error), "no subscription");
+                    let why = chain(&error);
+                    if told.replace(why.clone()) == why {
+                        debug!(error = why, "still no subscription");
+                    } else {
+                        warn!(error = why, "no subscription; it is tried again");
+                    }
                     inbox.put(Input::LinkEnded(None, end)).await.ok();
                 }
             }

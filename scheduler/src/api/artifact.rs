@@ -24,7 +24,8 @@ pub(super) fn configure(cfg: &mut web::ServiceConfig) {
 /// Streams a file in pieces of [`PIECE_BYTES`], one in memory at a time.
 async fn fetch(request: HttpRequest, name: web::Path<String>, api: web::Data<Api>) -> Result<HttpResponse, Refused> {
     let refuse = |detail: &str| Refused::new(StatusCode::NOT_FOUND, "there is no such artifact", detail);
-    let digest: Digest = name.parse().map_err(|_| refuse("artifacts are named by 64 hexadecimal digits, their sha256"))?;
+    let digest: Digest =
+        name.parse().map_err(|_| refuse("artifacts are named by 64 hexadecimal digits, their sha256"))?;
     let artifact = api.artifacts.find(&digest).ok_or_else(|| refuse("no file with this sha256 was added"))?;
     let tag = format!("\"{digest}\"");
     let known = request.headers().get(IF_NONE_MATCH).and_then(|known| known.to_str().ok());
@@ -34,7 +35,9 @@ async fn fetch(request: HttpRequest, name: web::Path<String>, api: web::Data<Api
     let Some((file, bytes)) = open(&artifact).await else {
         tracing::error!(sha256 = %digest, path = %artifact.path.display(), "artifact is missing or has another length");
         api.artifacts.forget(&digest);
-        return Err(refuse("its file is lost on the scheduler's disk; apply the platform again, or restart the scheduler"));
+        return Err(refuse(
+            "its file is lost on the scheduler's disk; apply the platform again, or restart the scheduler",
+        ));
     };
     let mut answer = HttpResponse::Ok();
     answer.insert_header((ETAG, tag)).content_type("application/octet-stream");

@@ -3,8 +3,8 @@
 use actix_web::http::header::ContentType;
 use actix_web::{HttpResponse, web};
 
-use super::problem::wrong_method;
 use super::Api;
+use super::problem::wrong_method;
 use crate::{metrics, view};
 
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {

@@ -15,9 +15,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::Api;
 use super::desired::desired;
 use super::problem::{Refused, wrong_method};
-use super::Api;
 use crate::artifacts::Artifacts;
 use crate::view;
 
@@ -43,7 +43,8 @@ async fn apply(request: HttpRequest, body: web::Payload, api: web::Data<Api>) ->
     let document = Platform::parse(&text(body).await?)?;
     let artifacts = Arc::clone(&api.artifacts);
     let joined = web::block(move || join(&document, &artifacts)).await;
-    let desired = joined.unwrap_or_else(|_| Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the bundle can't be read now", "")))?;
+    let desired = joined
+        .unwrap_or_else(|_| Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the bundle can't be read now", "")))?;
     let framework = FrameworkId::new(uuid::Uuid::new_v4().to_string());
     let wish = Wish::Apply { desired: Box::new(desired), framework, by: Applicant::Person };
     ask(&api, Request { wish, key }).await
@@ -59,15 +60,19 @@ async fn restart(request: HttpRequest, id: web::Path<String>, api: web::Data<Api
     let id = id.into_inner();
     if id.len() > ID_BYTES_MAX || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
         authorize(&request, &api)?;
-        return Err(Refused::new(StatusCode::NOT_FOUND, "there is no such member", "see the members with epicctl platform status"));
+        return Err(Refused::new(
+            StatusCode::NOT_FOUND,
+            "there is no such member",
+            "see the members with epicctl platform status",
+        ));
     }
     change(request, api, Wish::Restart(InstanceId::new(id))).await
 }
 
 fn join(document: &Platform, artifacts: &Artifacts) -> Result<Desired, Refused> {
-    let bundle = artifacts.resolve(&document.bundle).map_err(|error| {
-        Refused::field("the platform's bundle can't be used", "spec.bundle", crate::chain(&error))
-    })?;
+    let bundle = artifacts
+        .resolve(&document.bundle)
+        .map_err(|error| Refused::field("the platform's bundle can't be used", "spec.bundle", crate::chain(&error)))?;
     Ok(desired(document, &bundle)?)
 }
 
@@ -82,7 +87,8 @@ async fn text(body: web::Payload) -> Result<String, Refused> {
         }
         Err(_) => return Err(invalid("the body didn't come in time", "send it within 10 seconds")),
     };
-    String::from_utf8(bytes.into()).map_err(|_| invalid("the body is not UTF-8", "send a Platform document as YAML or JSON"))
+    String::from_utf8(bytes.into())
+        .map_err(|_| invalid("the body is not UTF-8", "send a Platform document as YAML or JSON"))
 }
 
 /// Hands a request over and waits until its answer is durable.
@@ -94,11 +100,14 @@ async fn ask(api: &Api, request: Request) -> Result<HttpResponse, Refused> {
         answered.await.ok()
     };
     match timeout(ANSWER_WITHIN, asked).await {
-        Ok(Some(Ok(grantal))) => Ok(HttpResponse::Ok().json(Granted { index: grantal.index.0, message: grantal.message })),
+        Ok(Some(Ok(grantal))) => {
+            Ok(HttpResponse::Ok().json(Granted { index: grantal.index.0, message: grantal.message }))
+        }
         Ok(Some(Err(rejection))) => Err(rejection.into()),
         Ok(None) => Err(unavailable("the scheduler is stopping", "repeat the request with the same Idempotency-Key")),
         Err(_) => {
-            let detail = "the journal hasn't answered; the request may yet be granted: repeat it with the same Idempotency-Key";
+            let detail =
+                "the journal hasn't answered; the request may yet be granted: repeat it with the same Idempotency-Key";
             Err(unavailable("the request isn't answered yet", detail))
         }
     }
@@ -111,7 +120,8 @@ fn authorize(request: &HttpRequest, api: &Api) -> Result<(), Refused> {
         return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the scheduler has only just started", detail));
     };
     let refuse = |title: &str| {
-        let detail = "send the token as \"Authorization: Bearer TOKEN\"; epicctl takes it from --token-file or EPIC_TOKEN_FILE";
+        let detail =
+            "send the token as \"Authorization: Bearer TOKEN\"; epicctl takes it from --token-file or EPIC_TOKEN_FILE";
         Err(Refused::new(StatusCode::UNAUTHORIZED, title, detail))
     };
     let said = request.headers().get(AUTHORIZATION).map(|said| said.as_bytes());
@@ -120,7 +130,11 @@ fn authorize(request: &HttpRequest, api: &Api) -> Result<(), Refused> {
     };
     let digest = Digest(Sha256::digest(token.trim_ascii()).into());
     let difference = digest.0.iter().zip(&expected.0).fold(0, |difference, (a, b)| difference | (a ^ b));
-    if scheme.eq_ignore_ascii_case(SCHEME.as_bytes()) && difference == 0 { Ok(()) } else { refuse("the token is wrong") }
+    if scheme.eq_ignore_ascii_case(SCHEME.as_bytes()) && difference == 0 {
+        Ok(())
+    } else {
+        refuse("the token is wrong")
+    }
 }
 
 /// Reads the header that makes a repeat harmless.

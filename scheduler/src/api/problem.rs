@@ -48,7 +48,8 @@ impl Refused {
 impl From<Invalids> for Refused {
     fn from(invalids: Invalids) -> Self {
         let title = format!("the {} is not valid", invalids.document);
-        let error = |invalid: epic_common::invalid::Invalid| FieldError { path: invalid.path, problem: invalid.problem };
+        let error =
+            |invalid: epic_common::invalid::Invalid| FieldError { path: invalid.path, problem: invalid.problem };
         Self::fields(&title, invalids.all.into_iter().map(error).collect())
     }
 }
@@ -103,7 +104,8 @@ pub(super) async fn no_such_path(request: HttpRequest) -> HttpResponse {
 pub(super) fn wrong_method(allowed: &'static str) -> actix_web::Route {
     actix_web::web::to(move |request: HttpRequest| async move {
         let title = format!("{} is not allowed here", request.method());
-        let mut answer = Refused::new(StatusCode::METHOD_NOT_ALLOWED, &title, format!("allowed: {allowed}")).error_response();
+        let mut answer =
+            Refused::new(StatusCode::METHOD_NOT_ALLOWED, &title, format!("allowed: {allowed}")).error_response();
         answer.headers_mut().insert(ALLOW, actix_web::http::header::HeaderValue::from_static(allowed));
         answer
     })

@@ -40,7 +40,7 @@ pub enum Kind {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No connection, or it broke before there was an answer.
-    #[error("cannot reach master {url}")]
+    #[error("cannot reach master {url}{}", distrust(source))]
     Unreachable {
         /// The master.
         url: Url,
@@ -277,6 +277,15 @@ fn addresses(leader: &LeaderInfo) -> Vec<Url> {
     };
     let hosts = Some(ip).into_iter().chain(leader.hostname.clone());
     hosts.filter_map(|host| Url::parse(&format!("http://{host}:{}{API_PATH}", leader.port)).ok()).collect()
+}
+
+/// What to do if the master's certificate is the reason.
+fn distrust(error: &reqwest::Error) -> &'static str {
+    let mut causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    if causes.any(|cause| cause.to_string().contains("certificate")) {
+        return "; its certificate is not trusted: name its authority's certificate with --ca-file FILE";
+    }
+    ""
 }
 
 fn advice(status: u16) -> &'static str {

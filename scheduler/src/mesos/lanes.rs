@@ -2,8 +2,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use epic_proto::mesos::v1::FrameworkId;
@@ -14,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::body::{self, STREAM_ID};
 use super::credentials::Credentials;
-use super::subscription::Subscription;
+use super::subscription::{Over, Subscription};
 
 /// How many lanes there are: with eight, a thousand agents' calls take a third of the time that one lane needs.
 pub const LANES: usize = 8;
@@ -33,7 +31,7 @@ pub const QUEUED_MAX: usize = 1024;
 pub struct Lanes {
     queues: Vec<mpsc::Sender<Job>>,
     framework_id: FrameworkId,
-    is_closed: Arc<AtomicBool>,
+    over: Over,
 }
 
 /// What became of a call.
@@ -103,7 +101,7 @@ struct Job {
 impl Lanes {
     /// Starts a task for each lane; has to be called within a tokio runtime.
     pub(super) fn open(client: &Client, subscription: &Subscription) -> Self {
-        let is_closed = Arc::clone(&subscription.is_over);
+        let over = subscription.over.clone();
         let queues = (0..LANES).map(|_| {
             let (queue, jobs) = mpsc::channel(QUEUED_MAX);
             let lane = Lane {
@@ -111,12 +109,12 @@ impl Lanes {
                 url: subscription.leader.clone(),
                 stream_id: subscription.stream_id.clone(),
                 credentials: subscription.credentials.clone(),
-                is_closed: Arc::clone(&is_closed),
+                over: over.clone(),
             };
             tokio::spawn(lane.run(jobs));
             queue
         });
-        Self { queues: queues.collect(), framework_id: subscription.subscribed.framework_id.clone(), is_closed }
+        Self { queues: queues.collect(), framework_id: subscription.subscribed.framework_id.clone(), over }
     }
 
     /// Puts a call on the lane of an agent, or on the first lane if it concerns no single agent.
@@ -139,7 +137,7 @@ impl Lanes {
 
     /// Closes all lanes, and with them the subscription.
     pub fn close(&self) {
-        self.is_closed.store(true, Ordering::Release);
+        self.over.set();
     }
 }
 
@@ -161,16 +159,15 @@ struct Lane {
     url: Url,
     stream_id: String,
     credentials: Option<Credentials>,
-    is_closed: Arc<AtomicBool>,
+    over: Over,
 }
 
 impl Lane {
     async fn run(self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(job) = jobs.recv().await {
-            let is_closed = self.is_closed.load(Ordering::Acquire);
-            let answer = if is_closed { Answer::Fenced } else { self.post(job.call).await };
+            let answer = if self.over.is_set() { Answer::Fenced } else { self.post(job.call).await };
             if answer.ends_subscription() {
-                self.is_closed.store(true, Ordering::Release);
+                self.over.set();
             }
             job.answer.send(answer).ok();
         }

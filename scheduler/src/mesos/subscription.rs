@@ -1,13 +1,13 @@
 //! A standing subscription: events in the order in which the master sends them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use epic_common::recordio::RECORD_BYTES_MAX;
 use epic_common_io::stream::{self, HEARTBEATS_MISSED_MAX, RecordStream};
 use epic_proto::mesos::v1::scheduler::event::Subscribed;
 use reqwest::{Response, Url};
+use tokio::sync::watch;
 
 use super::credentials::Credentials;
 use super::event::{self, Event};
@@ -23,10 +23,13 @@ pub struct Subscription {
     pub subscribed: Subscribed,
     /// What calls to this leader are signed with.
     pub(super) credentials: Option<Credentials>,
-    /// Set at the end of the stream, or of this value; read by the lanes.
-    pub(super) is_over: Arc<AtomicBool>,
+    pub(super) over: Over,
     records: RecordStream,
 }
+
+/// Whether a subscription is over, as its stream and its lanes tell each other; once over, always over.
+#[derive(Clone, Debug)]
+pub(super) struct Over(Arc<watch::Sender<bool>>);
 
 /// Why a subscription has ended.
 #[derive(Debug, thiserror::Error)]
@@ -73,8 +76,8 @@ impl Subscription {
         match next(&mut records).await? {
             Event::Subscribed(subscribed) => {
                 records.set_idle(heartbeat(subscribed.heartbeat_interval_seconds) * HEARTBEATS_MISSED_MAX);
-                let is_over = Arc::new(AtomicBool::new(false));
-                Ok(Self { stream_id, leader, subscribed: *subscribed, credentials, is_over, records })
+                let over = Over(Arc::new(watch::Sender::new(false)));
+                Ok(Self { stream_id, leader, subscribed: *subscribed, credentials, over, records })
             }
             Event::Error(message) => Err(Ended::Refused { message }),
             Event::Offers(_)
@@ -93,16 +96,34 @@ impl Subscription {
     /// # Errors
     /// How the subscription ended; after that there is only [`Ended::GivenUp`]. Its lanes are closed then.
     pub async fn next(&mut self) -> Result<Event, Ended> {
-        if self.is_over.load(Ordering::Acquire) {
-            return Err(Ended::GivenUp);
-        }
-        next(&mut self.records).await.inspect_err(|_| self.is_over.store(true, Ordering::Release))
+        let result = tokio::select! {
+            biased;
+            () = self.over.wait() => Err(Ended::GivenUp),
+            result = next(&mut self.records) => result,
+        };
+        result.inspect_err(|_| self.over.set())
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Release);
+        self.over.set();
+    }
+}
+
+impl Over {
+    pub(super) fn set(&self) {
+        self.0.send_replace(true);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    async fn wait(&self) {
+        // The sender lives as long as this value, so the wait ends only when it is over.
+        let mut over = self.0.subscribe();
+        let _over = over.wait_for(|over| *over).await;
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn platform(published: &Published) -> Vec<String> {
     }
     let is_leaving = |task: &&Task| task.given_up || state.run != Run::Running;
     let leaving = state.tasks.values().filter(is_leaving);
-    sentences.extend(leaving.take(SENTENCES_MAX).map(|task| leaves(task)));
+    sentences.extend(leaving.take(SENTENCES_MAX).map(leaves));
     let strangers = state.strangers.iter().take(SENTENCES_MAX);
     sentences.extend(strangers.map(|(task, stranger)| {
         format!("task {task} on agent {} is {}, is not known here and is being killed", stranger.agent, stranger.state)
@@ -79,7 +79,9 @@ fn answers(published: &Published, task: &Task, is_wanted: bool) -> Vec<String> {
         }
         Progress::Unreachable(since) if is_wanted && task.kill.is_none() => {
             let replaced = since + published.unreachable_after;
-            sentences.push(format!("its agent can't be reached since {since}; it is replaced at {replaced} unless it comes back"));
+            sentences.push(format!(
+                "its agent can't be reached since {since}; it is replaced at {replaced} unless it comes back"
+            ));
         }
         Progress::Unreachable(since) => sentences.push(format!("its agent can't be reached since {since}")),
         Progress::Alive(_) => return sentences,
@@ -106,7 +108,9 @@ fn place(published: &Published, id: &InstanceId, instance: &Instance, now: Times
     match (published.unmet.get(id), published.offers_at) {
         (Some(unmet), _) if !unmet.is_empty() => sentences.extend(unmet.iter().map(ToString::to_string)),
         (_, None) => sentences.push(no_offer(&published.role)),
-        (_, Some(at)) if sentences.is_empty() => sentences.push(format!("waits for an offer; the last one came at {at}")),
+        (_, Some(at)) if sentences.is_empty() => {
+            sentences.push(format!("waits for an offer; the last one came at {at}"))
+        }
         (_, Some(_)) => {}
     }
     sentences

@@ -16,8 +16,10 @@ fn sha256(bytes: &[u8]) -> Digest {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(folder.join("artifacts")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = fs::read_dir(folder.join("artifacts"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -83,13 +85,16 @@ fn what_is_no_bundle_or_another_one_is_refused_and_leaves_nothing() {
     fs::write(&text, "hello").unwrap();
     let file = bundle(folder.path());
     let artifacts = Artifacts::open(folder.path()).unwrap();
-    let resolve = |path: &Path, sha256| artifacts.resolve(&BundleSource { path: path.to_str().unwrap().to_owned(), sha256 });
+    let resolve =
+        |path: &Path, sha256| artifacts.resolve(&BundleSource { path: path.to_str().unwrap().to_owned(), sha256 });
     assert!(matches!(resolve(&text, None), Err(Error::Bundle(_))));
     assert!(matches!(resolve(Path::new("/dev/zero"), None), Err(Error::Io { operation: "read", .. })));
     assert!(matches!(resolve(Path::new(""), Some(Digest([1; 32]))), Err(Error::Unknown(_))));
     assert_eq!(names(folder.path()), Vec::<String>::new());
     let expected = Digest([1; 32]);
-    assert!(matches!(resolve(&file, Some(expected)), Err(Error::WrongDigest { expected: said, .. }) if said == expected));
+    assert!(
+        matches!(resolve(&file, Some(expected)), Err(Error::WrongDigest { expected: said, .. }) if said == expected)
+    );
     let facts = resolve(&file, None).unwrap();
     fs::remove_file(&file).unwrap();
     assert_eq!(resolve(&file, Some(facts.digest)).unwrap(), facts, "a digest that is known needs no file");

@@ -17,7 +17,13 @@ const CHANGES: [(&str, &str); 5] = [
 #[tokio::test]
 async fn no_change_is_made_without_the_token() {
     let server = Server::start(History::demo(0).published, grant);
-    let wrong = ["Bearer 0123456789abcdeX", "Bearer ", "Basic 0123456789abcdef", "0123456789abcdef", "Bearer 0123456789abcdef0"];
+    let wrong = [
+        "Bearer 0123456789abcdeX",
+        "Bearer ",
+        "Basic 0123456789abcdef",
+        "0123456789abcdef",
+        "Bearer 0123456789abcdef0",
+    ];
     for (method, path) in CHANGES {
         let method: Method = method.parse().unwrap();
         let answer = server.ask(method.clone(), path).await;
@@ -81,7 +87,8 @@ async fn a_refusal_has_the_status_of_its_kind() {
         Some(Err(Rejection { kind, title: "no".to_owned(), detail: String::new(), errors }))
     });
     let file = bundle(server.folder.path());
-    let document = format!("{{kind: Platform, label: {{name: a}}, spec: {{bundle: {{uri: 'file://{}'}}}}}}", file.display());
+    let document =
+        format!("{{kind: Platform, label: {{name: a}}, spec: {{bundle: {{uri: 'file://{}'}}}}}}", file.display());
     let expected = [
         "422 invalid: no (spec.workers.count: too many)",
         "409 conflict: no",
@@ -104,11 +111,22 @@ async fn a_scheduler_that_stops_says_so() {
 }
 
 #[tokio::test]
+async fn a_journal_that_does_not_answer_is_no_refusal() {
+    let server = Server::start_deaf(History::demo(0).published);
+    // The first waits for its answer in the queue, the second for room in it.
+    let stop = || server.change(Method::POST, "/api/v2/platform/stop", "");
+    for answer in <[_; 2]>::from(tokio::join!(stop(), stop())) {
+        assert_eq!(problem(answer).await, "503 unavailable: the request isn't answered yet");
+    }
+}
+
+#[tokio::test]
 async fn a_document_becomes_a_wish_with_the_bundles_facts() {
     let server = Server::start(History::new().published, grant);
     let file = bundle(server.folder.path());
     let uri = format!("file://{}", file.display());
-    let yaml = format!("kind: Platform\nlabel: {{name: demo}}\nspec: {{bundle: {{uri: '{uri}'}}, workers: {{count: 3}}}}\n");
+    let yaml =
+        format!("kind: Platform\nlabel: {{name: demo}}\nspec: {{bundle: {{uri: '{uri}'}}, workers: {{count: 3}}}}\n");
     let answer = server.change(Method::PUT, "/api/v2/platform", yaml).await;
     assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
     let digest = epic_common_io::bundle::verify(&file).unwrap();
@@ -120,9 +138,9 @@ async fn a_document_becomes_a_wish_with_the_bundles_facts() {
     let asked = server.asked.lock().unwrap();
     let applied: Vec<_> = asked
         .iter()
-        .map(|request| match &request.wish {
-            Wish::Apply { desired, framework, by: Applicant::Person } => (desired.clone(), framework.clone()),
-            wish => panic!("{wish:?}"),
+        .filter_map(|request| {
+            let Wish::Apply { desired, framework, by: Applicant::Person } = &request.wish else { return None };
+            Some((desired.clone(), framework.clone()))
         })
         .collect();
     let members = |nth: usize| applied[nth].0.members.values().copied().collect::<Vec<_>>();
@@ -139,15 +157,22 @@ async fn what_is_wrong_with_a_document_is_said_by_path() {
     let put = async |body: Vec<u8>| problem(server.change(Method::PUT, "/api/v2/platform", body).await).await;
     let document = |rest: &str| format!("kind: Platform\nlabel: {{name: a}}\nspec: {{{rest}}}").into_bytes();
     let bundle = "spec.bundle";
-    let missing = format!("422 invalid: the platform's bundle can't be used ({bundle}: cannot read /nonexistent.bin: No such file or directory (os error 2))");
+    let missing = format!(
+        "422 invalid: the platform's bundle can't be used ({bundle}: cannot read /nonexistent.bin: No such file or directory (os error 2))"
+    );
     assert_eq!(put(document(&format!("bundle: {{uri: '{here}'}}"))).await, missing);
     let zeros = "0".repeat(64);
-    let unknown = format!("422 invalid: the platform's bundle can't be used ({bundle}: no bundle with sha256 {zeros} is here; give its file as spec.bundle.uri: file:///absolute/path)");
+    let unknown = format!(
+        "422 invalid: the platform's bundle can't be used ({bundle}: no bundle with sha256 {zeros} is here; give its file as spec.bundle.uri: file:///absolute/path)"
+    );
     assert_eq!(put(document(&format!("bundle: {{sha256: '{zeros}'}}"))).await, unknown);
     let pipe = put(document("bundle: {uri: 'file:///dev/zero'}")).await;
     assert!(pipe.contains("it is not a regular file"), "{pipe}");
     let two = put(b"kind: X\nlabel: {name: A}\nspec: {bundle: {sha256: x}}".to_vec()).await;
-    assert!(two.starts_with("422 invalid: the platform is not valid (kind: \"X\" is not Platform) (label.name: "), "{two}");
+    assert!(
+        two.starts_with("422 invalid: the platform is not valid (kind: \"X\" is not Platform) (label.name: "),
+        "{two}"
+    );
     assert_eq!(put(vec![0xff, 0xfe]).await, "400 invalid: the body is not UTF-8");
     assert_eq!(put(vec![b'a'; 262_145]).await, "413 too-large: the body is too large");
     assert!(put(vec![b'a'; 262_144]).await.starts_with("422 invalid: the platform is not valid"));

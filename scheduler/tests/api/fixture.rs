@@ -63,7 +63,9 @@ pub(crate) fn facts() -> BundleFacts {
 
 /// The platform `demo` of one controller and so many workers.
 pub(crate) fn demo(workers: u32) -> Desired {
-    let yaml = format!("kind: Platform\nlabel: {{name: demo}}\nspec: {{bundle: {{uri: 'file:///b'}}, workers: {{count: {workers}}}}}");
+    let yaml = format!(
+        "kind: Platform\nlabel: {{name: demo}}\nspec: {{bundle: {{uri: 'file:///b'}}, workers: {{count: {workers}}}}}"
+    );
     desired(&Platform::parse(&yaml).unwrap(), &facts()).unwrap()
 }
 
@@ -107,7 +109,12 @@ impl History {
             hostname: host.to_owned(),
             offer: "o".into(),
             stream: StreamId("s".to_owned()),
-            grant: Grant { cpus: MilliCpus(250), mem, disk: Bytes(0), ports: BTreeMap::from([(port.to_owned(), 31000)]) },
+            grant: Grant {
+                cpus: MilliCpus(250),
+                mem,
+                disk: Bytes(0),
+                ports: BTreeMap::from([(port.to_owned(), 31000)]),
+            },
             disk_reserved: Bytes(0),
             ports_reserved: Vec::new(),
             executor: Executor {

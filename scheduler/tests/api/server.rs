@@ -28,11 +28,14 @@ pub(crate) struct Server {
     pub(crate) asked: Arc<Mutex<Vec<Request>>>,
     handle: ServerHandle,
     client: Client,
+    /// Requests that nobody reads.
+    unread: Option<mpsc::Receiver<Asked>>,
 }
 
 /// Answers like the director would, or `None` to drop the request.
 pub(crate) type Decider = fn(&Request) -> Option<Answer>;
 
+#[expect(clippy::unnecessary_wraps, reason = "it is a decider, and others answer otherwise")]
 pub(crate) fn grant(_: &Request) -> Option<Answer> {
     Some(Ok(Grantal { index: Index(42), message: "granted".to_owned() }))
 }
@@ -43,12 +46,25 @@ impl Server {
         Self::start_as_it_is(published, decider)
     }
 
+    /// Nobody reads its requests.
+    pub(crate) fn start_deaf(mut published: Published) -> Self {
+        published.state.token = Some(Digest(Sha256::digest(TOKEN.as_bytes()).into()));
+        let (requests, unread) = mpsc::channel(1);
+        let mut server = Self::serve(published, requests);
+        server.unread = Some(unread);
+        server
+    }
+
     pub(crate) fn start_as_it_is(published: Published, decider: Decider) -> Self {
+        let (requests, mailbox) = mpsc::channel(8);
+        let server = Self::serve(published, requests);
+        tokio::spawn(decide(mailbox, Arc::clone(&server.asked), decider));
+        server
+    }
+
+    fn serve(published: Published, requests: mpsc::Sender<Asked>) -> Self {
         let folder = TempDir::new().unwrap();
         let artifacts = Arc::new(Artifacts::open(folder.path()).unwrap());
-        let (requests, mailbox) = mpsc::channel(8);
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        tokio::spawn(decide(mailbox, Arc::clone(&asked), decider));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let api = Api {
@@ -62,7 +78,7 @@ impl Server {
         let handle = server.handle();
         tokio::spawn(server);
         let client = epic_common_io::http::clients(&epic_common_io::http::ClientOptions::default()).unwrap().calls;
-        Self { address, folder, artifacts, asked, handle, client }
+        Self { address, folder, artifacts, asked: Arc::default(), handle, client, unread: None }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -88,7 +88,8 @@ async fn nothing_but_artifacts_is_served() {
     let server = Server::start(History::new().published, grant);
     fs::write(server.folder.path().join("token"), "secret").unwrap();
     let absent = format!("/artifacts/{}", Digest([1; 32]));
-    for path in [absent.as_str(), "/artifacts/", "/artifacts/..%2ftoken", "/artifacts/%2e%2e/token", "/artifacts/token"] {
+    for path in [absent.as_str(), "/artifacts/", "/artifacts/..%2ftoken", "/artifacts/%2e%2e/token", "/artifacts/token"]
+    {
         let answer = server.ask(Method::GET, path).await;
         assert!(problem(answer).await.starts_with("404 not-found: "), "{path}");
     }

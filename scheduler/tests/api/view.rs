@@ -22,7 +22,11 @@ fn lines(view: &PlatformView) -> String {
         let percent = member.percent.map(|percent| format!(" {percent}%")).unwrap_or_default();
         let place = if member.host.is_empty() { String::new() } else { format!(" on {}", member.host) };
         let (id, phase, attempt) = (&member.id, &member.phase, member.attempt);
-        lines.push(format!("{id} {phase}{percent}{place} attempt {attempt} since {}: {}", &member.since[17..], member.reason));
+        lines.push(format!(
+            "{id} {phase}{percent}{place} attempt {attempt} since {}: {}",
+            &member.since[17..],
+            member.reason
+        ));
         lines.extend(member.endpoints.iter().map(|endpoint| format!("  {}", endpoint.url)));
         lines.extend(member.waiting.iter().map(|sentence| format!("  {sentence}")));
     }
@@ -45,7 +49,8 @@ fn before_the_first_apply_there_is_nothing_and_nothing_to_wait_for() {
 #[test]
 fn without_a_subscription_everybody_waits_for_it() {
     let mut history = History::demo(1);
-    history.published.link = Link::Down { retry: Timestamp(9_000_000), tries: 3, why: "master m:5050 refused".to_owned() };
+    history.published.link =
+        Link::Down { retry: Timestamp(9_000_000), tries: 3, why: "master m:5050 refused".to_owned() };
     let why = "not subscribed to Mesos: master m:5050 refused; the next try is at 1970-01-01T00:00:09Z";
     let expected = format!(
         "installing 0% since 1970-01-01T00:00:02Z\n  {why}\n\
@@ -58,7 +63,10 @@ fn without_a_subscription_everybody_waits_for_it() {
     let why = "not subscribed to Mesos, and no longer trying: another scheduler uses this framework id";
     assert_eq!(unready(&history.published).as_deref(), Some(why));
     let view = platform(&history.published, history.now());
-    assert_eq!((view.mesos.subscribed, view.mesos.problem.as_str()), (false, "another scheduler uses this framework id"));
+    assert_eq!(
+        (view.mesos.subscribed, view.mesos.problem.as_str()),
+        (false, "another scheduler uses this framework id")
+    );
 }
 
 #[test]
@@ -66,7 +74,12 @@ fn without_an_offer_an_operator_is_told_what_to_check() {
     let history = History::demo(0);
     let why = "no offer has come yet for role BlueData: check that agents are registered and have cpus and mem reserved for \
                this role (--resources='cpus(BlueData):N;mem(BlueData):M'), and that no other framework of the role holds them";
-    check(&history, &format!("installing 0% since 1970-01-01T00:00:02Z\n  {why}\ncontroller-0 waiting attempt 0 since 02Z: \n  {why}"));
+    check(
+        &history,
+        &format!(
+            "installing 0% since 1970-01-01T00:00:02Z\n  {why}\ncontroller-0 waiting attempt 0 since 02Z: \n  {why}"
+        ),
+    );
 }
 
 #[test]
@@ -175,7 +188,11 @@ fn stopping_shows_what_still_runs_and_stopped_shows_all() {
     history.is_ready("worker-0", "h1");
     history.says(Fact::PlatformStopped { key: None });
     for task in ["controller-0.1", "worker-0.1"] {
-        history.says(Fact::KillDecided { task: task.parse().unwrap(), why: "the platform was stopped".to_owned(), key: None });
+        history.says(Fact::KillDecided {
+            task: task.parse().unwrap(),
+            why: "the platform was stopped".to_owned(),
+            key: None,
+        });
     }
     history.hears("controller-0.1", TaskState::Killed, (Phase::Ended, None), "");
     check(
@@ -242,7 +259,10 @@ fn a_host_shows_what_is_granted_and_what_of_it_is_used() {
         .iter()
         .map(|host| {
             let (granted, used) = (&host.granted, &host.used);
-            format!("{} {}/{} {}/{} {:?}", host.host, used.cpus, granted.cpus, used.memory, granted.memory, host.instances)
+            format!(
+                "{} {}/{} {}/{} {:?}",
+                host.host, used.cpus, granted.cpus, used.memory, granted.memory, host.instances
+            )
         })
         .collect();
     assert_eq!(shown, ["h0 0/2 0B/2GiB []", "h1 0.35/2 320MiB/2GiB [\"worker-0\"]"]);

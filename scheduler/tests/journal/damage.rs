@@ -67,6 +67,18 @@ fn an_end_torn_at_any_byte_below_the_fence_is_an_error_that_changes_nothing() {
 }
 
 #[test]
+fn a_process_that_never_closed_its_journal_left_a_fence_too() {
+    let state = fast_dir();
+    let (mut journal, _) = Local::open(state.path()).unwrap();
+    fill(&mut journal, &[b"x".as_slice(); 65]);
+    let copy = crashed(state.path());
+    let whole = fs::read(segment(copy.path(), 1)).unwrap();
+    fs::write(segment(copy.path(), 1), &whole[..24 + 30 * 17]).unwrap();
+    let said = refusal(copy.path());
+    assert!(said.contains("ends at batch 30, but batch 6") && said.contains("was durable"), "{said}");
+}
+
+#[test]
 fn a_segment_torn_in_its_header_is_removed_and_made_again() {
     for bytes in 0..24 {
         let state = fast_dir();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use epic_proto::mesos::v1;
 use epic_proto::mesos::v1::scheduler::{Call, call};
 use epic_scheduler::mesos::lanes::{Answer, Lanes, QUEUED_MAX};
-use epic_scheduler::mesos::subscription::Subscription;
+use epic_scheduler::mesos::subscription::{Ended, Subscription};
 use tokio::sync::Notify;
 
 use crate::stand_in::{
@@ -81,7 +81,8 @@ async fn a_refused_call_does_not_end_the_subscription() {
 #[tokio::test]
 async fn a_call_without_an_answer_is_lost_and_fences_those_that_wait() {
     let master = StandIn::start(|before, _| if before == 0 { standing() } else { vec![Step::Cut] }).await;
-    let (_subscription, lanes) = lanes(&master).await;
+    let (mut subscription, lanes) = lanes(&master).await;
+    let reader = tokio::spawn(async move { subscription.next().await });
     let pending: Vec<_> = (0..3).map(|number| lanes.send(Some("S1"), kill("S1", number))).collect();
     let mut answers = Vec::new();
     for pending in pending {
@@ -91,6 +92,7 @@ async fn a_call_without_an_answer_is_lost_and_fences_those_that_wait() {
     assert_eq!(answers[1..], [Answer::Fenced, Answer::Fenced]);
     assert_eq!(lanes.send(Some("S2"), kill("S2", 4)).await, Answer::Fenced);
     assert_eq!(master.requests().len(), 2, "a call was sent after one was lost");
+    assert!(matches!(reader.await.unwrap(), Err(Ended::GivenUp)), "the stream goes on after a lost call");
 }
 
 #[tokio::test]
@@ -132,7 +134,7 @@ async fn a_master_that_is_gone_ends_the_subscription_without_a_lost_call() {
     assert!(matches!(&answer, Answer::Ended { text } if text.contains("refused")), "{answer:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+#[tokio::test]
 async fn closing_fences_what_waits_but_not_what_is_on_its_way_and_a_full_lane_says_so() {
     let (arrived, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (tell, wait) = (Arc::clone(&arrived), Arc::clone(&go));
@@ -141,11 +143,9 @@ async fn closing_fences_what_waits_but_not_what_is_on_its_way_and_a_full_lane_sa
             return standing();
         }
         tell.notify_one();
-        let wait = Arc::clone(&wait);
-        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(wait.notified()));
-        accepted()
-    });
-    let master = master.await;
+        [vec![Step::Wait(Arc::clone(&wait))], accepted()].concat()
+    })
+    .await;
     let (_subscription, lanes) = lanes(&master).await;
     let first = lanes.send(None, kill("S1", 0));
     arrived.notified().await;
@@ -158,4 +158,33 @@ async fn closing_fences_what_waits_but_not_what_is_on_its_way_and_a_full_lane_sa
         assert_eq!(pending.await, Answer::Fenced);
     }
     assert_eq!(master.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn an_agents_next_call_waits_for_its_last_one_and_other_agents_do_not() {
+    let go = Arc::new(Notify::new());
+    let wait = Arc::clone(&go);
+    let master = StandIn::start(move |before, request| match &request.call.kill {
+        _ if before == 0 => standing(),
+        Some(kill) if kill.task_id.value == "0" => [vec![Step::Wait(Arc::clone(&wait))], accepted()].concat(),
+        Some(_) | None => accepted(),
+    })
+    .await;
+    let (_subscription, lanes) = lanes(&master).await;
+    let first = [0, 10, 100, 1000].map(|number| lanes.send(Some("S1"), kill("S1", number)));
+    // Eight agents share lanes in part; one of them at least has another lane than S1.
+    let others = (2..10).map(|agent| lanes.send(Some(&format!("S{agent}")), kill(&format!("S{agent}"), 10)));
+    let (answer, _, _) = futures_util::future::select_all(others).await;
+    assert_eq!(answer, Answer::Accepted);
+    let of_first = || {
+        let requests = master.requests().into_iter().filter_map(|request| request.call.kill);
+        let numbers = requests.filter(|kill| kill.agent_id.as_ref().is_some_and(|agent| agent.value == "S1"));
+        numbers.map(|kill| kill.task_id.value).collect::<Vec<_>>()
+    };
+    assert!(of_first().len() <= 1, "{:?}", of_first());
+    go.notify_one();
+    for pending in first {
+        assert_eq!(pending.await, Answer::Accepted);
+    }
+    assert_eq!(of_first(), ["0", "10", "100", "1000"]);
 }

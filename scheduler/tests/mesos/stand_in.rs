@@ -14,12 +14,15 @@ use epic_scheduler::mesos::masters::Masters;
 use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// One thing that the server does.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Bytes(Vec<u8>),
+    /// Waits until the test says so.
+    Wait(Arc<Notify>),
     /// Waits until the client closes the connection.
     Hang,
     /// Closes the connection.
@@ -92,6 +95,7 @@ async fn perform(connection: &mut TcpStream, steps: Vec<Step>) -> bool {
                 // Lets the pieces arrive one by one, as far as the system allows.
                 tokio::task::yield_now().await;
             }
+            Step::Wait(go) => go.notified().await,
             Step::Cut => return false,
             Step::Hang => while connection.read(&mut [0; 64]).await.is_ok_and(|read| read > 0) {},
         }

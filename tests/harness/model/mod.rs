@@ -159,6 +159,12 @@ impl Mesos {
         self.tasks().filter(|(_, _, task)| task.is_alive()).map(|(_, name, _)| name.to_owned()).collect()
     }
 
+    /// Counts the tasks that were ever launched.
+    #[must_use]
+    pub fn launched(&self) -> usize {
+        self.task_names.len()
+    }
+
     /// Returns the subscription that stands.
     #[must_use]
     pub const fn stream(&self) -> Option<&StreamId> {

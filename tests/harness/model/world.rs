@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use epic_common::ids::FrameworkId;
+use epic_common::ids::{FrameworkId, InstanceId};
 use epic_common::machine::Machine;
 use epic_common::time::Timestamp;
 use epic_scheduler_core::director::{Director, Input, Output};
@@ -12,7 +12,7 @@ use epic_scheduler_core::mesos::{Call, Event, StreamId, Subscribe};
 use epic_scheduler_core::policy::Policy;
 use epic_scheduler_core::request::{Answer, Applicant, ClientId, Request, Wish};
 use epic_scheduler_core::session::{CallAnswer, CallId};
-use epic_scheduler_core::state::State;
+use epic_scheduler_core::state::{Instance, State};
 use epic_scheduler_core::state::entry::Entry;
 
 use super::history::History;
@@ -75,10 +75,14 @@ pub struct World {
     pub outputs: usize,
     /// Every call, in the order in which the scheduler made them.
     pub calls_made: Vec<Call>,
+    /// Messages to executors that will be lost.
+    pub nudges_to_lose: u32,
     /// At which output the scheduler dies.
     pub crash_at: Option<(usize, Crash)>,
     policy: Policy,
     connection: Option<StreamId>,
+    /// Whether something was heard on that connection.
+    subscribed: bool,
     proposed: Option<Vec<Entry>>,
     subscribing: Option<Subscribe>,
     wires: VecDeque<Wire>,
@@ -101,9 +105,11 @@ impl World {
             halted: None,
             outputs: 0,
             calls_made: Vec::new(),
+            nudges_to_lose: 0,
             crash_at: None,
             policy: policy(),
             connection: None,
+            subscribed: false,
             proposed: None,
             subscribing: None,
             wires: VecDeque::new(),
@@ -130,8 +136,38 @@ impl World {
 
     /// Asks for a controller and so many workers; a new framework gets a new name.
     pub fn apply(&mut self, workers: u32) -> ClientId {
-        let framework = FrameworkId::new(format!("framework-{}", self.journal.len()));
+        let framework = self.new_framework();
         self.ask(Wish::Apply { desired: Box::new(desired(workers)), framework, by: Applicant::Person }, None)
+    }
+
+    /// Asks until there is an answer, as a client does that outlives the scheduler; repeats have the same key.
+    ///
+    /// # Panics
+    ///
+    /// If the wish is refused.
+    pub fn insist(&mut self, wish: &Wish) {
+        self.clients += 1;
+        let key = format!("key-{}", self.clients);
+        loop {
+            let client = self.ask(wish.clone(), Some(&key));
+            self.rest();
+            match self.answer(client) {
+                Some(Ok(_)) => return,
+                Some(Err(refusal)) => panic!("{wish:?} is refused: {refusal:?}"),
+                None => {}
+            }
+        }
+    }
+
+    /// Asks for a platform with so many workers until it is granted.
+    pub fn insist_on_workers(&mut self, workers: u32) {
+        let framework = self.new_framework();
+        self.insist(&Wish::Apply { desired: Box::new(desired(workers)), framework, by: Applicant::Person });
+    }
+
+    fn new_framework(&mut self) -> FrameworkId {
+        self.clients += 1;
+        FrameworkId::new(format!("framework-{}", self.clients))
     }
 
     /// Returns the answer to a request, if there is one.
@@ -230,9 +266,19 @@ impl World {
         self.collect();
     }
 
-    /// Drops calls of dead schedulers.
+    /// Lists the calls that are on their way.
+    pub fn wires(&self) -> impl Iterator<Item = &Call> {
+        self.wires.iter().map(|wire| &wire.call)
+    }
+
+    /// Loses the calls of dead schedulers.
     pub fn drop_ghosts(&mut self) {
         self.wires.retain(|wire| wire.id.is_some());
+    }
+
+    /// Loses every call that is on its way, as a broken connection does.
+    pub fn drop_wires(&mut self) {
+        self.wires.clear();
     }
 
     /// Ends the subscription as a broken connection does: calls on their way may have arrived or not.
@@ -287,13 +333,15 @@ impl World {
             Action::Subscribe => {
                 let subscribe = self.subscribing.take().expect("a subscription is asked for");
                 match self.mesos.subscribe(&subscribe) {
-                    Ok(stream) => self.connection = Some(stream),
+                    Ok(stream) => (self.connection, self.subscribed) = (Some(stream), false),
                     Err(end) => self.tell(Input::LinkEnded(None, end)),
                 }
             }
             Action::Call(at) => {
                 let wire = self.wires.remove(at).expect("a call is on its way");
-                let answer = self.mesos.call(self.now, &wire.stream, &wire.call);
+                let lost = self.nudges_to_lose > 0 && matches!(wire.call, Call::Message { .. });
+                self.nudges_to_lose -= u32::from(lost);
+                let answer = if lost { CallAnswer::Accepted } else { self.mesos.call(self.now, &wire.stream, &wire.call) };
                 self.replies.extend(wire.id.map(|id| (id, answer)));
             }
             Action::Answer(at) => {
@@ -308,12 +356,14 @@ impl World {
     /// Delivers the next thing that Mesos said, if the connection on which it was said still stands.
     fn hear(&mut self) {
         match self.mesos.out.pop_front() {
-            Some(Out::Event(stream, event)) if self.connection.as_ref() == Some(&stream) => self.tell(Input::Mesos(stream, event)),
+            Some(Out::Event(stream, event)) if self.connection.as_ref() == Some(&stream) => {
+                self.subscribed = true;
+                self.tell(Input::Mesos(stream, event));
+            }
             Some(Out::End(stream, end)) if self.connection.as_ref() == Some(&stream) => {
                 self.connection = None;
                 // A stream that ends before its first event was never had.
-                let stood = self.director.session().link.stream() == Some(&stream);
-                self.tell(Input::LinkEnded(stood.then_some(stream), end));
+                self.tell(Input::LinkEnded(self.subscribed.then_some(stream), end));
             }
             Some(Out::Event(..) | Out::End(..)) | None => {}
         }
@@ -352,9 +402,26 @@ impl World {
         loop {
             self.rest();
             let Err(missing) = goal(self) else { return };
-            assert!(self.now < end, "after {limit:?} still: {missing}");
+            assert!(self.now < end, "after {limit:?} still: {missing}\n{}", self.summary());
             self.pass_time(end);
         }
+    }
+
+    /// Says where everything stands.
+    fn summary(&self) -> String {
+        let session = self.director.session();
+        let held = session.offers.len();
+        let tasks: Vec<_> = self.durable.tasks.values().map(|task| (task.id.to_string(), task.agent.to_string(), &task.progress)).collect();
+        let told = &session.told_wanted;
+        format!(
+            "now {:?}, {:?}, wants offers: {:?} (told for {told:?}), holds {held}, Mesos holds {}, suppressed: {}\n{:#?}\n{tasks:#?}",
+            self.now,
+            session.link,
+            session.suppressed.map(|suppressed| !suppressed),
+            self.mesos.offers_held(),
+            self.mesos.is_suppressed(),
+            self.durable.instances,
+        )
     }
 
     /// Lets everything happen without faults for so long.
@@ -365,6 +432,16 @@ impl World {
             self.pass_time(end);
         }
         self.rest();
+    }
+
+    /// Returns a member as it is durable.
+    ///
+    /// # Panics
+    ///
+    /// If there is none of that name.
+    #[must_use]
+    pub fn member(&self, name: &str) -> &Instance {
+        self.durable.instances.get(&InstanceId::from(name)).expect("the member is there")
     }
 
     /// Counts the calls of a kind that the scheduler made.

@@ -35,7 +35,8 @@ pub(super) async fn start(client: &Client, output: Output, wait: Wait) -> anyhow
 }
 
 pub(super) async fn restart(client: &Client, output: Output, instance: &str, wait: Wait) -> anyhow::Result<()> {
-    let is_name = !instance.is_empty() && instance.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    let is_name =
+        !instance.is_empty() && instance.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
     if !is_name || matches!(instance, "." | "..") {
         return Err(Failure::Usage(format!("\"{instance}\" is no member's name; see epicctl platform status")).into());
     }
@@ -45,7 +46,8 @@ pub(super) async fn restart(client: &Client, output: Output, instance: &str, wai
     let granted = client.change(Method::POST, &format!("/instances/{instance}/restart"), Vec::new()).await?;
     let words = format!("{instance} is ready again");
     let is_next = |member: &epic_common::api::InstanceView| member.id == instance && member.attempt > attempt;
-    let is_reached = |view: &PlatformView| view.instances.iter().any(|member| is_next(member) && member.phase == "ready");
+    let is_reached =
+        |view: &PlatformView| view.instances.iter().any(|member| is_next(member) && member.phase == "ready");
     follow(client, output, (granted, wait), Goal { words: &words, is_reached: &is_reached }).await
 }
 

@@ -22,7 +22,12 @@ pub(super) struct Goal<'a> {
 /// Says that a change is granted, and waits for its goal unless that isn't wanted.
 ///
 /// A view that is older than the change doesn't count; a scheduler that can't be reached for a while is waited for.
-pub(super) async fn follow(client: &Client, output: Output, (granted, wait): (Granted, Wait), goal: Goal<'_>) -> anyhow::Result<()> {
+pub(super) async fn follow(
+    client: &Client,
+    output: Output,
+    (granted, wait): (Granted, Wait),
+    goal: Goal<'_>,
+) -> anyhow::Result<()> {
     terminal::say(&match output {
         Output::Text => format!("{} (entry {})", render::clean(&granted.message), granted.index),
         Output::Json => serde_json::to_string(&granted)?,
@@ -69,7 +74,9 @@ async fn reach(client: &Client, index: u64, limit: Duration, goal: &Goal<'_>) ->
 pub(super) fn remains(view: &PlatformView) -> String {
     let mut parts = vec![format!("the platform is {}", render::clean(&view.phase))];
     parts.extend(view.waiting.iter().map(|sentence| render::clean(sentence)));
-    for member in view.instances.iter().filter(|member| member.phase != "ready" && member.phase != "stopped").take(MEMBERS_MAX) {
+    for member in
+        view.instances.iter().filter(|member| member.phase != "ready" && member.phase != "stopped").take(MEMBERS_MAX)
+    {
         let mut reasons = render::reasons(member);
         reasons.retain(|reason| !parts.contains(reason));
         let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };

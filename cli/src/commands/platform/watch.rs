@@ -53,7 +53,9 @@ struct Before {
 impl Before {
     fn show(&mut self, output: Output, seen: &Result<PlatformView, Failure>) -> anyhow::Result<()> {
         match (seen, output) {
-            (Ok(view), Output::Json) if self.view.as_ref() != Some(view) => terminal::say(&serde_json::to_string(view)?)?,
+            (Ok(view), Output::Json) if self.view.as_ref() != Some(view) => {
+                terminal::say(&serde_json::to_string(view)?)?
+            }
             (Ok(_), Output::Json) => {}
             (Ok(view), Output::Text) if terminal::is_watched() => terminal::redraw(&render::status(view, now()))?,
             (Ok(view), Output::Text) => {

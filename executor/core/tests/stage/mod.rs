@@ -199,7 +199,8 @@ impl Stage {
 
     /// The states that the agent was told of a task, without repeats.
     pub(crate) fn states(&self, id: &str) -> Vec<State> {
-        let mut states: Vec<_> = self.told.iter().filter(|update| update.task == task(id)).map(|update| update.content.state).collect();
+        let mut states: Vec<_> =
+            self.told.iter().filter(|update| update.task == task(id)).map(|update| update.content.state).collect();
         states.dedup();
         states
     }
@@ -240,7 +241,9 @@ impl Stage {
     fn answers(&self, output: Output) -> Vec<Work> {
         match output {
             Output::Prepare(order) => vec![Work::Prepared(order.task.clone())],
-            Output::Fetch { bundle, .. } => vec![Work::Progressed { bundle, phase: Phase::Fetching, percent: 50 }, Work::Fetched(bundle)],
+            Output::Fetch { bundle, .. } => {
+                vec![Work::Progressed { bundle, phase: Phase::Fetching, percent: 50 }, Work::Fetched(bundle)]
+            }
             Output::Install(bundle) => vec![Work::Installed { bundle, manifest: Arc::clone(&self.manifest) }],
             Output::Render(scene) => vec![Work::Rendered { run: scene.run, files: Files::Changed }],
             Output::Start(scene) => vec![Work::Started(scene.run)],

@@ -107,6 +107,8 @@ fn sum(offer: &Offer) -> Offered {
             (Amount::Ports(ports), reservation) => {
                 let set = offered.ports.entry(reservation).or_default();
                 *set = set.union(ports);
+                // An agent may be told to offer it, but nobody can listen there.
+                set.remove(0);
             }
         }
     }

@@ -1,4 +1,5 @@
 //! Which waiting member goes on which offer, and why the others don't.
+#![doc = include_str!("README.md")]
 
 mod fit;
 

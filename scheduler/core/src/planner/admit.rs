@@ -4,7 +4,7 @@ use epic_common::ids::{Digest, FrameworkId, InstanceId};
 use epic_common::resources::{Bytes, MilliCpus};
 
 use super::Draft;
-use crate::policy::Policy;
+use crate::policy::{Policy, READ_MEMBERS_MAX};
 use crate::request::{Answer, Applicant, Grantal, Rejection, RejectionKind, Request, Wish};
 use crate::session::Session;
 use crate::state::entry::Fact;
@@ -43,13 +43,12 @@ fn decide(draft: &mut Draft<'_>, policy: &Policy, request: &Request) -> Decision
         Wish::Start => set_run(draft, Run::Running, key),
         Wish::Uninstall => set_run(draft, Run::Uninstalling, key),
         Wish::Restart(instance) => restart(draft, instance, key),
-        Wish::SetToken(sha256) => set_token(draft, *sha256),
+        Wish::SetToken(sha256) => Ok((set_token(draft, *sha256), "the token is set".to_owned())),
     }
 }
 
-fn set_token(draft: &mut Draft<'_>, sha256: Digest) -> Decision {
-    let place = (draft.state.token != Some(sha256)).then(|| draft.decide(Fact::TokenSet { sha256 }));
-    Ok((place, "the token is set".to_owned()))
+fn set_token(draft: &mut Draft<'_>, sha256: Digest) -> Option<usize> {
+    (draft.state.token != Some(sha256)).then(|| draft.decide(Fact::TokenSet { sha256 }))
 }
 
 fn apply(
@@ -107,6 +106,11 @@ fn check(desired: &Desired) -> Result<(), Rejection> {
         if role.mem > ceiling.mem {
             errors.push(("spec.grant.perHost.memory".to_owned(), too_low_mem(role.id.as_str(), role.mem, ceiling.mem)));
         }
+    }
+    let total = desired.members.values().fold(0_u32, |sum, count| sum.saturating_add(*count));
+    if total > READ_MEMBERS_MAX && desired.roles.iter().any(|role| role.reads_members) {
+        let why = "since services of this bundle read the list of all members";
+        errors.push(("spec.workers.count".to_owned(), format!("{total} members, at most {READ_MEMBERS_MAX} are allowed {why}")));
     }
     if errors.is_empty() {
         return Ok(());

@@ -14,7 +14,8 @@ use crate::state::task::Task;
 pub(super) fn changes(draft: &mut Draft<'_>, session: &Session) {
     let touched = session.members_touched || !draft.plan.entries.is_empty();
     draft.plan.members_seen = true;
-    if !touched || draft.state.desired.is_none() {
+    let read = draft.state.desired.as_ref().is_some_and(|desired| desired.roles.iter().any(|role| role.reads_members));
+    if !touched || !read {
         return;
     }
     let Some(text) = document::members(&draft.state) else { return };

@@ -26,9 +26,7 @@ pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
 fn known(draft: &mut Draft<'_>, policy: &Policy, task: &Task, status: &Status) {
     let agent = status.agent.as_ref().unwrap_or(&task.agent);
     if status.uuid.is_some() && status.uuid == task.uuid {
-        if !acked_by_batch(draft, status) {
-            draft.plan.acks.extend(ack(status, agent));
-        }
+        repeat(draft, status, agent);
         return;
     }
     if status.uuid.is_none() && !is_news(task, status.state) {
@@ -48,9 +46,14 @@ fn known(draft: &mut Draft<'_>, policy: &Policy, task: &Task, status: &Status) {
     draft.plan.batch.acks.extend(ack(status, agent));
 }
 
-/// Tells whether the batch being made already records and will acknowledge this very update.
-fn acked_by_batch(draft: &Draft<'_>, status: &Status) -> bool {
-    draft.plan.batch.acks.iter().any(|ack| ack.task == status.task && Some(ack.uuid) == status.uuid)
+/// Acknowledges what needs no entry: at once if that is known from what is durable, else with the batch being made.
+fn repeat(draft: &mut Draft<'_>, status: &Status, agent: &AgentId) {
+    let plan = &mut *draft.plan;
+    let acks = if plan.entries.is_empty() { &mut plan.acks } else { &mut plan.batch.acks };
+    let known = acks.iter().any(|ack| ack.task == status.task && Some(ack.uuid) == status.uuid);
+    if !known {
+        acks.extend(ack(status, agent));
+    }
 }
 
 /// Tells whether a word of Mesos itself, which carries no uuid, says more than what is known.
@@ -96,12 +99,14 @@ fn unknown(draft: &mut Draft<'_>, status: &Status) {
         draft.state.instances.get(&id.instance).is_some_and(|instance| id.attempt <= instance.attempt)
     });
     if over && durable && !stranger {
-        if !acked_by_batch(draft, status) {
-            draft.plan.acks.extend(ack(status, &agent));
-        }
+        repeat(draft, status, &agent);
         return;
     }
     if over && !stranger && status.uuid.is_none() {
+        return;
+    }
+    if draft.state.strangers.get(&status.task).is_some_and(|known| known.agent == agent && known.state == status.state) {
+        repeat(draft, status, &agent);
         return;
     }
     draft.plan.batch.acks.extend(ack(status, &agent));

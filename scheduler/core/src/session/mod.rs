@@ -93,6 +93,8 @@ pub struct Session {
     pub sent: BTreeMap<CallId, Sent>,
     /// Attempts whose ACCEPT isn't answered yet.
     pub accepting: BTreeSet<TaskId>,
+    /// Launches of which word has come that isn't durable yet.
+    pub heard: BTreeSet<TaskId>,
     /// Attempts that Mesos is to be asked about.
     pub questions: Timers<TaskId>,
     /// Tasks that are to be killed again, by their ids as Mesos has them.

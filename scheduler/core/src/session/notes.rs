@@ -30,7 +30,7 @@ impl Session {
             Event::Rescind(offer) => {
                 self.offers.remove(&offer);
             }
-            Event::Update(status) => self.updated(*status),
+            Event::Update(status) => self.updated(state, *status),
             Event::Failure { agent } => {
                 for task in state.on_agent.get(&agent).into_iter().flatten() {
                     self.questions.ensure(task, now);
@@ -59,18 +59,22 @@ impl Session {
         }
     }
 
-    fn updated(&mut self, mut status: Status) {
+    fn updated(&mut self, state: &State, mut status: Status) {
+        if self.updates.len() >= UPDATES_MAX {
+            return;
+        }
         if let Ok(task) = status.task.parse::<TaskId>() {
             self.questions.remove(&task);
+            if state.launching.contains(&task) {
+                self.heard.insert(task);
+            }
         }
         clip(&mut status.message);
         clip(&mut status.reason);
         for service in status.report.iter_mut().flat_map(|report| &mut report.services) {
             clip(&mut service.reason);
         }
-        if self.updates.len() < UPDATES_MAX {
-            self.updates.push_back(status);
-        }
+        self.updates.push_back(status);
     }
 
     /// Notes that the subscription ended or could not be had.
@@ -107,19 +111,18 @@ impl Session {
     #[must_use]
     pub fn answered(&mut self, now: Timestamp, policy: &Policy, id: CallId, answer: &CallAnswer) -> Option<String> {
         let sent = self.sent.remove(&id)?;
+        let refused = matches!(answer, CallAnswer::Refused(_));
         if let Sent::Accept(tasks) = &sent {
             for task in tasks {
-                self.accepting.remove(task);
-                self.questions.set(task.clone(), now + policy.launch_deadline, 0);
+                // Whoever was heard of meanwhile needs no deadline.
+                if self.accepting.remove(task) {
+                    let (due, tries) = (if refused { now } else { now + policy.launch_deadline }, 0);
+                    self.questions.set(task.clone(), due, tries);
+                }
             }
         }
         match (sent, answer) {
             (Sent::Teardown, CallAnswer::Accepted) => self.torn_down = true,
-            (Sent::Accept(tasks), CallAnswer::Refused(_)) => {
-                for task in tasks {
-                    self.questions.set(task, now, 0);
-                }
-            }
             (Sent::Accept(_) | Sent::Acknowledge | Sent::Teardown | Sent::Other, _) => {}
         }
         match answer {
@@ -146,10 +149,17 @@ impl Session {
         if matches!(entry.fact, Fact::Uninstalled) {
             self.torn_down = false;
             self.unmet.clear();
+            // The next framework's attempts may have the same names.
+            self.updates.clear();
+            self.heard.clear();
             self.link = Link::default();
             self.drop_stream();
         }
         for id in &touched.tasks {
+            if !state.launching.contains(id) {
+                self.heard.remove(id);
+                self.accepting.remove(id);
+            }
             let text = id.to_string();
             match state.tasks.get(id) {
                 None => {

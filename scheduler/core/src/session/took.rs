@@ -1,11 +1,13 @@
 //! What the session notes of a plan that is being carried out.
 
+use epic_common::ids::InstanceId;
 use epic_common::time::Timestamp;
 
 use super::{CallId, Link, Sent, Session};
+use crate::matcher::Unfit;
 use crate::mesos::Call;
 use crate::planner::Plan;
-use crate::policy::Policy;
+use crate::policy::{Policy, REASONS_MAX};
 use crate::state::State;
 
 impl Session {
@@ -14,7 +16,8 @@ impl Session {
         if let Some(subscribe) = &plan.subscribe {
             self.link = Link::Connecting { tries: self.link.tries() };
             self.suppressed = Some(subscribe.suppressed);
-            self.told_wanted = state.unplaced.clone();
+            // A filter from before the break may still stand: who waits is told of anew once the subscription stands.
+            self.told_wanted.clear();
         }
         self.updates.drain(..plan.updates_taken);
         self.requests.drain(..plan.requests_taken);
@@ -24,8 +27,8 @@ impl Session {
         for task in &plan.informed {
             self.nudges.remove(task);
         }
-        if let Some(unmet) = &plan.unmet {
-            self.unmet.clone_from(unmet);
+        for (id, fresh) in plan.unmet.iter().flatten() {
+            self.unfit(id, fresh);
         }
         self.unmet.retain(|id, _| state.unplaced.contains(id));
         if plan.ledger_seen {
@@ -42,6 +45,15 @@ impl Session {
             batch.entries = plan.entries.len();
             self.proposed = Some(batch);
         }
+    }
+
+    /// Replaces what was known of the hosts that were just looked at; offers of the others may come at another time.
+    fn unfit(&mut self, id: &InstanceId, fresh: &[Unfit]) {
+        let known = self.unmet.entry(id.clone()).or_default();
+        known.retain(|old| fresh.iter().all(|new| new.hostname != old.hostname));
+        known.extend_from_slice(fresh);
+        known.sort();
+        known.truncate(REASONS_MAX);
     }
 
     /// Notes a call that is being sent.

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use epic_common::ids::{AgentId, InstanceId, TaskId};
 use epic_common::time::Timestamp;
-use imbl::OrdSet;
 
 use super::entry::{Entry, Fact, LaunchDecided, StatusRecorded};
 use super::platform::{Desired, Run};
@@ -150,7 +149,7 @@ impl State {
         }
         self.tasks.insert(id.clone(), Task::launching(at, decided));
         self.launching.insert(id.clone());
-        self.on_agent.entry(decided.agent.clone()).or_insert_with(OrdSet::new).insert(id.clone());
+        self.on_agent.entry(decided.agent.clone()).or_default().insert(id.clone());
         self.settle(&id.instance);
         touched.tasks.insert(id.clone());
         touched.members = true;
@@ -171,13 +170,12 @@ impl State {
         let Some(task) = self.tasks.get_mut(id) else { return };
         task.given_up = true;
         self.unreachable.remove(id);
-        if let Some(instance) = self.instances.get_mut(&id.instance) {
-            if instance.live.as_ref() == Some(id) {
+        if let Some(instance) = self.instances.get_mut(&id.instance)
+            && instance.live.as_ref() == Some(id) {
                 instance.live = None;
                 instance.since = at;
                 "its agent could not be reached".clone_into(&mut instance.last_end);
             }
-        }
         self.settle(&id.instance);
         self.kill_decided(id, "it was replaced while its agent could not be reached", touched);
         touched.members = true;
@@ -207,11 +205,10 @@ impl State {
     }
 
     fn ready(&mut self, id: &TaskId) {
-        if let Some(instance) = self.instances.get_mut(&id.instance) {
-            if instance.live.as_ref() == Some(id) && instance.failures != 0 {
+        if let Some(instance) = self.instances.get_mut(&id.instance)
+            && instance.live.as_ref() == Some(id) && instance.failures != 0 {
                 instance.failures = 0;
             }
-        }
     }
 
     fn ended(&mut self, at: Timestamp, status: &StatusRecorded) {
@@ -220,8 +217,8 @@ impl State {
         self.killing.remove(id);
         self.unreachable.remove(id);
         self.leave_agent(&task.agent, id);
-        if let Some(instance) = self.instances.get_mut(&id.instance) {
-            if instance.live.as_ref() == Some(id) {
+        if let Some(instance) = self.instances.get_mut(&id.instance)
+            && instance.live.as_ref() == Some(id) {
                 instance.live = None;
                 instance.since = at;
                 instance.last_end = end_for_people(&task, status);
@@ -230,7 +227,6 @@ impl State {
                     instance.not_before = ended.not_before;
                 }
             }
-        }
         self.settle(&id.instance);
     }
 

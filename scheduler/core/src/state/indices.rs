@@ -1,7 +1,5 @@
 //! The indices of the state, made from what they index.
 
-use imbl::OrdSet;
-
 use super::State;
 use super::task::Progress;
 
@@ -29,7 +27,7 @@ impl State {
             if task.kill.is_some() {
                 self.killing.insert(id.clone());
             }
-            self.on_agent.entry(task.agent.clone()).or_insert_with(OrdSet::new).insert(id.clone());
+            self.on_agent.entry(task.agent.clone()).or_default().insert(id.clone());
         }
     }
 }

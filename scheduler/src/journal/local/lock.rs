@@ -1,7 +1,7 @@
 //! One process per state directory.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -30,6 +30,21 @@ pub(super) fn take(state_dir: &Path) -> Result<File, Error> {
     }
     file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed("write", &path))?;
     Ok(file)
+}
+
+/// Fails if another process holds the lock; takes nothing and writes nothing.
+pub(super) fn check(state_dir: &Path) -> Result<(), Error> {
+    let path = state_dir.join(NAME);
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed("open", &path)(error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse { dir: state_dir.to_owned(), pid: holder(&mut file) }),
+        Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
+    }
 }
 
 fn holder(file: &mut File) -> Option<u32> {

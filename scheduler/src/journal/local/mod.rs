@@ -54,9 +54,7 @@ impl Local {
     /// that was durable is damaged or missing; then nothing is changed.
     pub fn open(state_dir: impl AsRef<Path>) -> Result<(Self, Recovered), Error> {
         let state_dir = state_dir.as_ref();
-        if state_dir.exists() && !state_dir.is_dir() {
-            return Err(Error::NotADirectory { dir: state_dir.to_owned() });
-        }
+        is_directory(state_dir)?;
         disk::make_dir(state_dir)?;
         let lock = lock::take(state_dir)?;
         let dir = state_dir.join("journal");
@@ -70,6 +68,26 @@ impl Local {
         let bytes_since_snapshot = recovered.batches.iter().map(|(_, payload)| payload.len() as u64).sum();
         let failed = None;
         Ok((Self { dir, position, tail, fence, snapshot, bytes_since_snapshot, failed, _lock: lock }, recovered))
+    }
+
+    /// Reads what [`open`](Self::open) would find, and makes, changes and locks nothing.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), as far as reading shows them.
+    pub fn look(state_dir: &Path) -> Result<Recovered, Error> {
+        is_directory(state_dir)?;
+        lock::check(state_dir)?;
+        let dir = state_dir.join("journal");
+        let durable = match Fence::read(state_dir)? {
+            Some(fence) => fence.batch(),
+            None if is_empty(&dir)? => 0,
+            None => return Err(no_fence(state_dir)),
+        };
+        match dir.try_exists() {
+            Ok(false) if durable > 0 => Err(Error::Behind { dir, last: 0, durable }),
+            Ok(false) => Ok(Recovered::default()),
+            Ok(true) | Err(_) => Ok(recovery::read(&dir, durable)?.recovered),
+        }
     }
 
     /// Writes down how far the journal goes, and closes it.
@@ -187,14 +205,31 @@ impl Tail {
 
 /// Reads the fence, or makes the first one of a journal without any file.
 fn fence(state_dir: &Path, dir: &Path) -> Result<Fence, Error> {
-    if let Some(fence) = Fence::read(state_dir)? {
-        return Ok(fence);
+    match Fence::read(state_dir)? {
+        Some(fence) => Ok(fence),
+        None if is_empty(dir)? => Fence::create(state_dir),
+        None => Err(no_fence(state_dir)),
+    }
+}
+
+fn no_fence(state_dir: &Path) -> Error {
+    Error::Fence { path: state_dir.join("fence"), what: "is missing beside a journal that is there" }
+}
+
+/// Says whether there is no journal at all.
+fn is_empty(dir: &Path) -> Result<bool, Error> {
+    if !dir.is_dir() {
+        return Ok(true);
     }
     let files = Files::list(dir)?;
-    if files.segments.is_empty() && files.snapshots.is_empty() {
-        return Fence::create(state_dir);
+    Ok(files.segments.is_empty() && files.snapshots.is_empty())
+}
+
+fn is_directory(state_dir: &Path) -> Result<(), Error> {
+    if state_dir.exists() && !state_dir.is_dir() {
+        return Err(Error::NotADirectory { dir: state_dir.to_owned() });
     }
-    Err(Error::Fence { path: state_dir.join("fence"), what: "is missing beside a journal that is there" })
+    Ok(())
 }
 
 /// Reads a file of at most this many bytes.

@@ -25,19 +25,27 @@ pub(super) struct Found {
 /// `fence` is a batch that is known to have been durable; a snapshot's name says the same of its batch,
 /// since it gets its name when it is whole.
 pub(super) fn recover(dir: &Path, fence: u64) -> Result<Found, Error> {
-    let mut files = Files::list(dir)?;
-    for path in files.temporary.drain(..) {
+    for path in Files::list(dir)?.temporary {
         fs::remove_file(&path).map_err(failed("remove", &path))?;
     }
+    let found = read(dir, fence)?;
+    if let Some(torn) = &found.recovered.cut {
+        cut(&torn.file, found.tail.as_ref().map_or(0, |(_, length)| *length))?;
+    }
+    set_aside(&found.recovered.damaged_snapshots)?;
+    Ok(found)
+}
+
+/// Reads a journal and changes nothing; what is named as cut or set aside is still there.
+pub(super) fn read(dir: &Path, fence: u64) -> Result<Found, Error> {
+    let files = Files::list(dir)?;
     let newest = files.snapshots.last_key_value().map_or(0, |(batch, _)| *batch);
     let mut reading = Reading::start(dir, &files, fence.max(newest))?;
     let last = files.segments.last_key_value().map(|(first, _)| *first);
     for (first, path) in &files.segments {
         reading.segment(*first, path, last == Some(*first))?;
     }
-    let found = reading.end()?;
-    set_aside(&found.recovered.damaged_snapshots)?;
-    Ok(found)
+    reading.end()
 }
 
 struct Reading<'a> {
@@ -89,7 +97,6 @@ impl<'a> Reading<'a> {
         if !is_last || !self.is_torn(&file[offset..], offset == 0) || matches!(flaw, Flaw::Newer(_)) {
             return Err(flawed(path, offset, self.expected, flaw));
         }
-        cut(path, offset)?;
         self.found.recovered.cut = Some(TornTail { file: path.to_owned(), bytes: (file.len() - offset) as u64 });
         self.found.tail = (offset > 0).then(|| (path.to_owned(), offset as u64));
         Ok(())
@@ -142,13 +149,13 @@ impl<'a> Reading<'a> {
 }
 
 /// Cuts a file at this offset; a segment without a header is removed.
-fn cut(path: &Path, offset: usize) -> Result<(), Error> {
+fn cut(path: &Path, offset: u64) -> Result<(), Error> {
     if offset == 0 {
         fs::remove_file(path).map_err(failed("remove", path))?;
         return path.parent().map_or(Ok(()), disk::sync_dir);
     }
     let file = OpenOptions::new().write(true).open(path).map_err(failed("open", path))?;
-    file.set_len(offset as u64).and_then(|()| file.sync_all()).map_err(failed("cut", path))
+    file.set_len(offset).and_then(|()| file.sync_all()).map_err(failed("cut", path))
 }
 
 /// Renames damaged snapshots, so that they don't count as snapshots any more.

@@ -1,0 +1,273 @@
+//! Real processes in this machine's real control groups: confinement, limits, ends, output.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use epic_common::resources::{Bytes, Grant, MilliCpus};
+use epic_executor::cgroup::{Cgroups, Group};
+use epic_executor::process::{Logs, Process, Program};
+use epic_executor::sandbox::{Root, User};
+use epic_executor_core::traffic::{Cause, Exit};
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+const EXECUTOR: &str = env!("CARGO_BIN_EXE_epic-executor");
+const LONG: Duration = Duration::from_secs(30);
+
+/// A control group with 64 MiB, and a directory that everybody can pass.
+struct Place {
+    dir: TempDir,
+    group: Group,
+}
+
+impl Place {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let grant = Grant { cpus: MilliCpus(1000), mem: Bytes(64 << 20), disk: Bytes(0), ports: BTreeMap::new() };
+        let name = format!("epic-test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let cgroups = Cgroups::of_this_process().expect("these tests need cgroups");
+        let group = cgroups.create(&name, &grant).expect("these tests need root and writable cgroups");
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Self { dir, group }
+    }
+
+    fn program(&self, command: &[&str]) -> Program {
+        Program {
+            starter: EXECUTOR.into(),
+            command: command.iter().map(|&word| word.to_owned()).collect(),
+            env: vec![("PATH".into(), "/usr/bin:/bin".into()), ("EPIC_X".into(), "a b=c".into())],
+            dir: self.dir.path().to_owned(),
+            user: User::find(None, Root::Forbidden).unwrap(),
+            group: self.group.child("service.1").unwrap(),
+        }
+    }
+
+    fn start(&self, command: &[&str]) -> Process {
+        let logs = Logs { out: self.dir.path().join("out"), err: self.dir.path().join("err") };
+        self.program(command).spawn(logs).unwrap()
+    }
+
+    async fn run(&self, command: &[&str]) -> Exit {
+        let (_signals, received) = mpsc::unbounded_channel();
+        timeout(LONG, self.start(command).run(received)).await.expect("it doesn't end")
+    }
+
+    fn out(&self) -> String {
+        fs::read_to_string(self.dir.path().join("out")).unwrap_or_default()
+    }
+
+    /// Kills what is left, waits for its end, and leaves nothing behind.
+    async fn end(self) {
+        timeout(LONG, self.group.destroy()).await.expect("the group doesn't end");
+    }
+}
+
+/// Waits for the first line of a file.
+async fn line(path: &Path) -> String {
+    let wait = async {
+        loop {
+            if let Some((line, _)) = fs::read_to_string(path).unwrap_or_default().split_once('\n') {
+                return line.to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(LONG, wait).await.expect("nothing is written")
+}
+
+fn is_alive(pid: &str) -> bool {
+    // A zombie is dead, whoever may be slow to notice.
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[actix::test]
+async fn a_service_is_confined_to_what_it_was_given() {
+    let place = Place::new();
+    let script = r#"env | sort; id -u; id -g; id -G; pwd; ulimit -c; grep NoNewPrivs /proc/self/status; umask
+        cut -d' ' -f6 /proc/$$/stat | sed "s/^$$\$/own session/"; cat /proc/self/cgroup"#;
+    let exit = place.run(&["/bin/sh", "-c", script]).await;
+    assert_eq!(exit, Exit { cause: Cause::Code(0), stderr: String::new() });
+    let out = place.out();
+    let dir = place.dir.path().display().to_string();
+    let lines: Vec<_> = out.lines().collect();
+    let pwd = format!("PWD={dir}");
+    let expected = [
+        "EPIC_X=a b=c",
+        "PATH=/usr/bin:/bin",
+        &pwd,
+        "65534",
+        "65534",
+        "65534",
+        &dir,
+        "0",
+        "NoNewPrivs:\t1",
+        "0022",
+        "own session",
+    ];
+    assert_eq!(lines[..expected.len()], expected, "{out}");
+    for controller in ["cpu", "memory"] {
+        let line = lines
+            .iter()
+            .find(|line| line.split(':').nth(1).is_some_and(|names| names.split(',').any(|name| name == controller)));
+        assert!(line.is_some_and(|line| line.contains("/epic-test-") && line.ends_with("/service.1")), "{out}");
+    }
+    place.end().await;
+}
+
+#[actix::test]
+async fn what_cannot_be_started_says_why() {
+    let place = Place::new();
+    fs::write(place.dir.path().join("text"), "x").unwrap();
+    let text = place.dir.path().join("text").display().to_string();
+    for (program, code, words) in [("/no/such/program", 127, "No such file"), (&text, 126, "Permission denied")] {
+        let exit = place.run(&[program]).await;
+        assert_eq!(exit.cause, Cause::Code(code));
+        let start = format!("epic-executor: cannot execute {program}: ");
+        assert!(exit.stderr.starts_with(&start) && exit.stderr.contains(words), "{}", exit.stderr);
+    }
+    let mut program = place.program(&["/bin/true"]);
+    program.dir = "/no/such/dir".into();
+    let reason = program.check(LONG).await.unwrap_err();
+    assert!(reason.contains("exits with code 125") && reason.contains("cannot work in /no/such/dir"), "{reason}");
+    place.end().await;
+}
+
+#[actix::test]
+async fn memory_over_the_grant_ends_the_service_and_is_seen() {
+    for (script, cause) in [
+        ("$x = 'x' x (200 << 20); sleep 600", Cause::OutOfMemory),
+        ("$x = 'x' x (8 << 20); kill 9, $$", Cause::Signal(9)),
+    ] {
+        let place = Place::new();
+        let exit = place.run(&["/usr/bin/perl", "-e", script]).await;
+        assert_eq!(exit.cause, cause);
+        place.end().await;
+    }
+}
+
+#[actix::test]
+async fn a_child_in_a_session_of_its_own_that_ignores_signals_does_not_outlive_its_group() {
+    let place = Place::new();
+    let pid = place.dir.path().join("out");
+    let process = place.start(&[
+        "/bin/sh",
+        "-c",
+        "setsid sh -c 'trap \"\" TERM HUP INT; echo $$; while :; do sleep 600; done' & wait",
+    ]);
+    let (signals, received) = mpsc::unbounded_channel();
+    let (child, exit) = tokio::join!(
+        async {
+            let child = line(&pid).await;
+            signals.send(Signal::SIGTERM).unwrap();
+            child
+        },
+        timeout(LONG, process.run(received)),
+    );
+    assert_eq!(exit.unwrap().cause, Cause::Signal(15));
+    assert!(is_alive(&child));
+    place.end().await;
+    assert!(!is_alive(&child));
+}
+
+#[actix::test]
+async fn a_group_that_keeps_forking_is_ended() {
+    // Each process makes another, in a session of its own, and ends a little later.
+    const FORK: &str = "use POSIX 'setsid'; open F, '>', 'pid'; print F \"$$\\n\"; close F;
+        while (1) { my $p = fork; if (!$p) { setsid } else { select undef, undef, undef, 0.01; exit if rand() < 0.9 } }";
+    let place = Place::new();
+    fs::set_permissions(place.dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let process = place.start(&["/usr/bin/perl", "-e", FORK]);
+    line(&place.dir.path().join("pid")).await;
+    let (_signals, received) = mpsc::unbounded_channel();
+    timeout(LONG, process.run(received)).await.unwrap();
+    place.end().await;
+}
+
+#[actix::test]
+async fn the_last_lines_of_stderr_are_kept_whatever_their_bytes() {
+    let place = Place::new();
+    let script =
+        "printf '\\377\\376 not text\\n' >&2; yes | head -c 100000 >&2; printf '\\377\\nthe end\\n' >&2; exit 3";
+    let exit = place.run(&["/bin/sh", "-c", script]).await;
+    assert_eq!(exit.cause, Cause::Code(3));
+    assert!(exit.stderr.ends_with("y\n\u{fffd}\nthe end") && exit.stderr.lines().count() == 20, "{}", exit.stderr);
+    assert_eq!(fs::metadata(place.dir.path().join("err")).unwrap().len(), 12 + 100_000 + 10);
+    place.end().await;
+}
+
+#[actix::test]
+async fn the_end_of_a_service_is_not_hidden_by_a_child_that_holds_its_output() {
+    let place = Place::new();
+    let exit = place.run(&["/bin/sh", "-c", "setsid sleep 600 & echo gone >&2; exit 4"]).await;
+    assert_eq!(exit, Exit { cause: Cause::Code(4), stderr: "gone".into() });
+    place.end().await;
+}
+
+#[actix::test]
+async fn a_command_probe_is_its_exit_code_and_is_bounded() {
+    let place = Place::new();
+    let check = |script: &str, most| {
+        let program = place.program(&["/bin/sh", "-c", script]);
+        async move { program.check(most).await }
+    };
+    assert_eq!(check("exit 0", LONG).await, Ok(()));
+    assert_eq!(check("echo why >&2; exit 2", LONG).await, Err("/bin/sh exits with code 2: why".into()));
+    let late = check("sleep 600 & sleep 600", Duration::from_millis(300)).await;
+    assert_eq!(late, Err("/bin/sh takes longer than 300 ms".into()));
+    place.end().await;
+}
+
+#[actix::test]
+async fn services_die_with_the_executor() {
+    let exec = format!("'{EXECUTOR}' exec --uid 65534 --gid 65534 --nofile 64 --parent $$ --dir /");
+    let script = format!("{exec} -- /bin/sh -c 'trap \"\" TERM; echo $$; while :; do sleep 600; done' & wait");
+    let mut parent = Command::new("/bin/sh").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(parent.stdout.take().unwrap()).lines();
+    let child = lines.next().unwrap().unwrap();
+    assert!(is_alive(&child));
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    let wait = async {
+        while is_alive(&child) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(LONG, wait).await.expect("the service outlives its executor");
+}
+
+#[test]
+fn a_service_whose_executor_is_gone_already_is_not_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let mark = dir.path().join("mark");
+    let arguments =
+        ["exec", "--uid", "0", "--gid", "0", "--nofile", "64", "--parent", "1", "--dir", "/", "--", "/usr/bin/touch"];
+    let output = Command::new(EXECUTOR).args(arguments).arg(&mark).output().unwrap();
+    assert_eq!(output.status.code(), Some(125));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "epic-executor: cannot confine the process: the executor has ended\n"
+    );
+    assert!(!mark.exists());
+}
+
+#[test]
+fn without_the_agents_environment_it_says_what_is_missing() {
+    let output = Command::new(EXECUTOR).env_clear().output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        stderr,
+        "epic-executor: the environment has no MESOS_SLAVE_PID; a Mesos agent sets it for the executors that it starts\n"
+    );
+}

@@ -1,0 +1,192 @@
+//! What the options say, wherever they are said.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::*;
+
+const MASTER: &str = "--master=127.0.0.1:5050";
+const STATE: &str = "--state-dir=/s";
+
+fn read(args: &[&str]) -> Result<Config, Error> {
+    Config::read(["epic-scheduler"].iter().chain(args).map(OsString::from))
+}
+
+/// What is said about options beside the two that must be there.
+fn refused(args: &[&str]) -> String {
+    let mut all = vec![MASTER, STATE];
+    all.extend(args);
+    let text = read(&all).unwrap_err().to_string();
+    assert!(!text.contains('\n'), "one line: {text}");
+    text
+}
+
+fn with_file(text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("options.yaml");
+    fs::write(&path, text).unwrap();
+    let flag = format!("--config={}", path.display());
+    (folder, flag)
+}
+
+#[test]
+fn what_is_not_said_has_a_default() {
+    let config = read(&[MASTER, STATE]).unwrap();
+    assert_eq!((config.role.as_str(), config.listen.to_string().as_str()), ("BlueData", "127.0.0.1:8080"));
+    assert_eq!(config.advertised(), "http://127.0.0.1:8080");
+    assert_eq!(config.unreachable_after, Duration::from_secs(300));
+    assert_eq!(read(&[MASTER, STATE, "--advertise=http://localhost:1/"]).unwrap().advertised(), "http://localhost:1");
+}
+
+#[test]
+fn a_file_gives_what_no_flag_says_also_what_is_required() {
+    let (_folder, file) = with_file("master: 127.0.0.1:1\nstate-dir: /f\nrole: FromFile\nunreachable-after: 7m\n");
+    let config = read(&[&file, "--role", "FromFlag"]).unwrap();
+    assert_eq!(config.master.to_string(), "http://127.0.0.1:1");
+    assert_eq!((config.state_dir.as_path(), config.role.as_str()), (Path::new("/f"), "FromFlag"));
+    assert_eq!(config.unreachable_after, Duration::from_secs(420));
+}
+
+#[test]
+fn a_principal_and_its_secret_may_be_said_in_different_places() {
+    let (_folder, file) = with_file("secret-file: /secret\n");
+    assert_eq!(read(&[MASTER, STATE, &file, "--principal=bd"]).unwrap().principal.as_deref(), Some("bd"));
+}
+
+/// Is also run by the test below, with an environment of its own.
+#[test]
+fn an_environment_that_says_nothing_changes_nothing() {
+    let expected = std::env::var("EPIC_ROLE").unwrap_or_else(|_| "FromFile".to_owned());
+    let (_folder, file) = with_file("role: FromFile\n");
+    assert_eq!(read(&[MASTER, STATE, &file]).unwrap().role, expected);
+    assert_eq!(read(&[MASTER, STATE, &file, "--role=FromFlag"]).unwrap().role, "FromFlag");
+}
+
+/// Runs the test above anew, since a process can't change its own environment safely.
+#[test]
+fn the_environment_wins_over_the_file_and_a_flag_over_both() {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "config::tests::an_environment_that_says_nothing_changes_nothing"]);
+    let output = command.env("EPIC_ROLE", "FromEnvironment").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+fn a_file_with_what_is_no_option_or_no_file_is_refused() {
+    let say = |text: &str| {
+        let (folder, file) = with_file(text);
+        refused(&[&file]).replace(folder.path().to_str().unwrap(), "F")
+    };
+    let unknown = "is no option that a file can hold; see epic-scheduler --help";
+    assert_eq!(say("rolle: A\n"), format!("--config F/options.yaml: \"rolle\" {unknown}"));
+    assert_eq!(say("check: 'true'\n"), format!("--config F/options.yaml: \"check\" {unknown}"));
+    assert_eq!(say("state_dir: /s\n"), format!("--config F/options.yaml: \"state_dir\" {unknown}"));
+    assert!(say("role: [a]\n").starts_with("--config F/options.yaml: the file is not valid: "));
+    assert_eq!(refused(&["--config=/nonexistent"]), "cannot read --config /nonexistent");
+}
+
+#[test]
+fn a_wrong_value_is_named_with_where_it_is_from() {
+    let (_folder, file) = with_file("unreachable-after: soon\n");
+    let wrong = "for '--unreachable-after <UNREACHABLE_AFTER>': \"soon\" is not a duration, such as 500ms, 30s, 5m, 12h or 21d";
+    let from_file = format!("invalid value 'soon' {wrong} (in {file}); see epic-scheduler --help").replace("--config=", "--config ");
+    assert_eq!(refused(&[&file]), from_file);
+    let from_flag = format!("invalid value 'soon' {wrong}; see epic-scheduler --help");
+    assert_eq!(refused(&["--unreachable-after=soon"]), from_flag);
+    assert_eq!(refused(&["--unreachable-after", "soon"]), from_flag);
+    let missing = read(&[MASTER]).unwrap_err().to_string();
+    let wanted = "the following required arguments were not provided: --state-dir <DIR>; see epic-scheduler --help";
+    assert_eq!(missing, wanted);
+    assert!(refused(&["--rolle=A"]).starts_with("unexpected argument '--rolle' found"));
+    assert!(refused(&["--bin=/b", "--platform=/p"]).contains("'--bin <FILE>' cannot be used with '--platform <FILE>'"));
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    for flag in ["--help", "-h", "--version"] {
+        assert!(matches!(read(&[flag]), Err(Error::Asked(_))), "{flag}");
+    }
+}
+
+#[test]
+fn a_name_without_a_secret_and_a_secret_without_a_name_are_refused() {
+    let principal = "--principal bd needs its secret; name the file that holds it with --secret-file FILE";
+    assert_eq!(refused(&["--principal=bd"]), principal);
+    let secret = "--secret-file /x needs the name that it belongs to; give it with --principal NAME";
+    assert_eq!(refused(&["--secret-file=/x"]), secret);
+}
+
+#[test]
+fn a_role_is_checked_as_mesos_does() {
+    for good in ["BlueData", "a/b", "x-1", "_"] {
+        assert_eq!(read(&[MASTER, STATE, "--role", good]).unwrap().role, good);
+    }
+    for wrong in ["", "*", "-a", ".", "..", "a/", "/a", "a//b", "a/../b", "a/-b", "a b", "a\tb"] {
+        let said = refused(&[&format!("--role={wrong}")]);
+        assert!(said.contains("a role must be a name like BlueData") && said.contains("--role"), "{wrong:?}: {said}");
+    }
+}
+
+#[test]
+fn agents_are_told_an_address_that_they_can_reach() {
+    let with = |args: &[&str]| read(&[args, &[STATE]].concat()).map(|config| config.advertised());
+    let check = |args: &[&str], expected: &str| assert_eq!(with(args).unwrap(), expected, "{args:?}");
+    let fails = |args: &[&str], part: &str| {
+        let text = with(args).unwrap_err().to_string();
+        assert!(text.contains(part), "{args:?}: {text}");
+    };
+    let away = "--master=10.0.0.1:5050";
+    check(&[MASTER], "http://127.0.0.1:8080");
+    check(&["--master=localhost:5050", "--listen=[::1]:80"], "http://[::1]:80");
+    check(&[away, "--listen=10.0.0.2:1"], "http://10.0.0.2:1");
+    check(&[away, "--listen=0.0.0.0:1", "--advertise=http://epic.example:1/x/"], "http://epic.example:1/x");
+    let loopback = "can't be reached from other machines, and the master 10.0.0.1 is on one; set --listen";
+    fails(&[away], &format!("--listen 127.0.0.1 {loopback}"));
+    fails(&[away, "--advertise=http://localhost:1"], &format!("--advertise localhost {loopback}"));
+    fails(&[away, "--advertise=http://[::ffff:127.0.0.1]:1"], loopback);
+    fails(&["--master=127.0.0.1:1,10.0.0.1:1"], loopback);
+    fails(&["--master=zk://10.0.0.1:2181/mesos"], loopback);
+    fails(&[MASTER, "--listen=0.0.0.0:1"], "--listen 0.0.0.0 is no address to reach this scheduler at; name an address");
+    fails(&[MASTER, "--advertise=http://[::]:1"], "--advertise [::] is no address");
+    fails(&[MASTER, "--advertise=https://10.0.0.2:1"], "must be http://HOST:PORT");
+    fails(&[MASTER, "--advertise=10.0.0.2:1"], "is not a URL");
+    fails(&[MASTER, "--advertise=http://a:b@c"], "may have a host, a port and a path, nothing else");
+}
+
+/// Renders the page on options from what `--help` says.
+fn page() -> String {
+    let mut command = Config::command();
+    command.build();
+    let about = command.get_long_about().map(ToString::to_string).unwrap_or_default();
+    let mut page = format!("# Options of epic-scheduler\n\n{about}\n\n| option | environment | default | is |\n|---|---|---|---|\n");
+    for arg in command.get_arguments() {
+        let Some(flag) = arg.get_long() else { continue };
+        let name = if arg.get_action().takes_values() {
+            format!(" {}", arg.get_value_names().unwrap_or_default().join(" "))
+        } else {
+            String::new()
+        };
+        let variable = arg.get_env().map(|name| format!("`{}`", name.display())).unwrap_or_default();
+        let default: Vec<_> = arg.get_default_values().iter().map(|value| format!("`{}`", value.display())).collect();
+        let mut help = arg.get_help().map(ToString::to_string).unwrap_or_default().replace('|', "\\|").replace('<', "\\<");
+        let values = arg.get_possible_values();
+        if arg.get_action().takes_values() && !values.is_empty() {
+            let values: Vec<_> = values.iter().map(|value| format!("`{}`", value.get_name())).collect();
+            help += &format!(": {}", values.join(", "));
+        }
+        page += &format!("| `--{flag}{name}` | {variable} | {} | {help} |\n", default.join(", "));
+    }
+    page
+}
+
+#[test]
+fn the_page_on_options_is_what_help_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/scheduler-options.md");
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, page()).unwrap();
+    }
+    let there = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(there, page(), "run: UPDATE=1 cargo test -p epic-scheduler --lib the_page_on_options");
+}

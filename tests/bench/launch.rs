@@ -1,0 +1,75 @@
+//! Launches per second against a stand-in for a master, beside a raw serial loop of the same calls in the same run.
+
+#![expect(clippy::float_arithmetic, reason = "figures for people")]
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+use epic_common_io::bundle;
+use epic_tests::address::Network;
+use epic_tests::epic::{built, repository};
+use epic_tests::process::Program;
+use epic_tests::standin::{StandIn, raw_serial_loop};
+
+/// One agent for each member: a host runs one.
+const MEMBERS: u32 = 1000;
+const ROUNDS: usize = 5;
+
+#[expect(clippy::print_stdout, reason = "the figures are what it is for")]
+pub(crate) async fn run() -> Result<()> {
+    println!("{MEMBERS} members on {MEMBERS} agents of a stand-in, {ROUNDS} rounds, journal on local disk");
+    println!("{:>5} {:>14} {:>14} {:>14} {:>7}", "round", "raw loop s", "scheduler s", "launches/s", "ratio");
+    for round in 1..=ROUNDS {
+        let raw = raw().await?;
+        let (seconds, calls) = scheduler().await?;
+        let rate = f64::from(MEMBERS) / seconds;
+        println!("{round:>5} {raw:>14.3} {seconds:>14.3} {rate:>14.0} {:>7.2}   ({calls} calls)", seconds / raw);
+    }
+    println!("raw loop: the same ACCEPTs and ACKNOWLEDGEs one after the other on one connection, nothing stored");
+    println!("scheduler: from the first offer to the last acknowledgement: two durable entries for each launch");
+    Ok(())
+}
+
+async fn raw() -> Result<f64> {
+    let network = Network::take()?;
+    let standin = StandIn::start(network.free(1)?, "BlueData", 0)?;
+    let seconds = raw_serial_loop(standin.address, MEMBERS).await?;
+    standin.stop().await;
+    Ok(seconds)
+}
+
+async fn scheduler() -> Result<(f64, usize)> {
+    let network = Network::take()?;
+    let dir = tempfile::tempdir()?;
+    let bin = dir.path().join("quiet.bin");
+    bundle::build(&repository("tests/fixtures/quiet-platform"), &bin)?;
+    let platform = dir.path().join("platform.yaml");
+    let workers = MEMBERS - 1;
+    let bundle = format!("bundle: {{uri: 'file://{}'}}", bin.display());
+    let document = format!("kind: Platform\nlabel: {{name: bench}}\nspec:\n  {bundle}\n  workers: {{count: {workers}}}\n");
+    std::fs::write(&platform, document)?;
+    let standin = StandIn::start(network.free(1)?, "BlueData", MEMBERS)?;
+    let args = [
+        ("--master", standin.address.to_string()),
+        ("--state-dir", dir.path().join("state").display().to_string()),
+        ("--listen", network.free(2)?.to_string()),
+        ("--platform", platform.display().to_string()),
+    ];
+    let program = Program::new(built("epic-scheduler")?, dir.path().join("log"));
+    let mut process = program.args(args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value])).start()?;
+    let members = usize::try_from(MEMBERS)?;
+    let began = Instant::now();
+    while standin.seen().acknowledgements < members {
+        if let Some(status) = process.exited()? {
+            bail!("the scheduler ended: {status}\n{}", process.log_tail(20));
+        }
+        ensure!(began.elapsed() < Duration::from_secs(120), "{:?}\n{}", standin.seen(), process.log_tail(20));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let seen = standin.seen();
+    process.kill();
+    standin.stop().await;
+    ensure!(seen.launches == members, "each member is launched once: {seen:?}");
+    let (Some(first), Some(last)) = (seen.offered, seen.acknowledged) else { bail!("nothing was seen: {seen:?}") };
+    Ok(((last - first).as_secs_f64(), seen.calls))
+}

@@ -1,0 +1,50 @@
+//! `make demo`: the open platform on a real Mesos, to look at; `make demo-check` looks at it by itself.
+
+mod check;
+mod follow;
+mod guard;
+mod guide;
+mod screen;
+mod show;
+mod signals;
+mod stage;
+mod words;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use epic_tests::kit::Kit;
+
+use screen::Screen;
+use show::Kind;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let screen = Screen::new();
+    let done = match args.as_slice() {
+        ["--guard", owner] => owner.parse().map_err(Into::into).and_then(|owner| Ok(guard::watch(owner)?)),
+        ["--check", bundle] => run(&screen, Kind::Check, Path::new(bundle)),
+        [bundle] if !bundle.starts_with('-') => run(&screen, Kind::Look, Path::new(bundle)),
+        _ => {
+            screen.show("usage: epic-demo [--check] BUNDLE; make demo and make demo-check know which\n");
+            return ExitCode::from(64);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            screen.say(&format!("failed: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(screen: &Screen, kind: Kind, bundle: &Path) -> Result<()> {
+    screen.say("looking for Mesos 1.11.0, which is built the first time (up to two minutes)");
+    Kit::ready()?;
+    let _guard = guard::start()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(show::show(screen, kind, bundle))
+}

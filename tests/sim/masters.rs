@@ -1,0 +1,103 @@
+//! Masters that fail over, and links that break.
+
+use std::time::Duration;
+
+use epic_scheduler_core::mesos::Call;
+use epic_scheduler_core::request::Wish;
+use epic_tests::model::{World, agents};
+
+use crate::goals::{converged, uninstalled};
+
+const LIMIT: Duration = Duration::from_secs(900);
+
+fn installed() -> World {
+    let mut world = World::new(agents(4));
+    world.apply(2);
+    world.until(LIMIT, converged);
+    world
+}
+
+fn agents_return(world: &mut World) {
+    let names: Vec<_> = world.mesos.agents.keys().cloned().collect();
+    for agent in names {
+        world.mesos.return_agent(&agent);
+    }
+}
+
+#[test]
+fn a_new_masters_silence_is_asked_again_until_it_knows() {
+    let mut world = installed();
+    world.mesos.fail_over(world.now);
+    world.run_for(Duration::from_secs(120));
+    let asked = world.count(|call| matches!(call, Call::Reconcile { .. }));
+    assert!((4..40).contains(&asked), "{asked} questions in two minutes");
+    agents_return(&mut world);
+    world.run_for(Duration::from_secs(60));
+    let answered = world.count(|call| matches!(call, Call::Reconcile { .. }));
+    world.run_for(LIMIT);
+    assert_eq!(world.count(|call| matches!(call, Call::Reconcile { .. })), answered, "it asks on after the answer");
+    world.until(LIMIT, converged);
+    assert_eq!(world.mesos.launched(), 3);
+}
+
+#[test]
+fn a_launch_that_a_dying_master_forgot_is_tried_again_and_nothing_else() {
+    let mut world = World::new(agents(4));
+    world.mesos.launches_to_lose = 1;
+    world.apply(2);
+    world.run_for(Duration::from_secs(5));
+    world.mesos.fail_over(world.now);
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(world.mesos.launched(), 3, "a launch was repeated before Mesos answered");
+    agents_return(&mut world);
+    world.until(LIMIT, converged);
+    assert_eq!(world.mesos.launched(), 4);
+}
+
+#[test]
+fn a_link_that_breaks_again_and_again_loses_nothing() {
+    let mut world = World::new(agents(4));
+    world.apply(2);
+    for _ in 0..20 {
+        world.run_for(Duration::from_millis(300));
+        world.break_link();
+    }
+    world.until(LIMIT, converged);
+    assert!(world.mesos.alive().len() == 3);
+}
+
+#[test]
+fn an_update_is_acknowledged_on_the_next_stream_if_the_first_broke() {
+    let mut world = installed();
+    world.mesos.crash_task(world.now, "worker-0.1");
+    world.mesos.step(world.now);
+    world.break_link();
+    world.until(LIMIT, converged);
+    assert_eq!(world.mesos.launched(), 4);
+}
+
+#[test]
+fn a_framework_that_somebody_tore_down_is_left_alone_until_it_is_uninstalled() {
+    let mut world = installed();
+    let stream = world.mesos.stream().cloned().unwrap();
+    world.mesos.call(world.now, &stream, &Call::Teardown);
+    world.run_for(LIMIT);
+    assert!(world.director.session().link.problem().contains("removed"));
+    assert_eq!(world.mesos.launched(), 3, "it registered anew by itself");
+    world.insist(&Wish::Uninstall);
+    world.until(LIMIT, uninstalled);
+    world.insist_on_workers(1);
+    world.until(LIMIT, converged);
+    assert_eq!(world.durable.frameworks_chosen, 2);
+}
+
+#[test]
+fn a_scheduler_whose_id_is_taken_over_steps_aside() {
+    let mut world = installed();
+    let framework = world.durable.framework.clone().unwrap();
+    world.mesos.subscribe(&epic_scheduler_core::mesos::Subscribe { framework, suppressed: true }).unwrap();
+    let stream = world.mesos.stream().cloned();
+    world.run_for(LIMIT);
+    assert!(world.director.session().link.problem().contains("failed over"));
+    assert_eq!(world.mesos.stream().cloned(), stream, "it fights back");
+}
