@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread;
 
 use epic_common::ids::Digest;
 use epic_common::manifest::Manifest;
@@ -130,6 +131,22 @@ impl Artifacts {
         Ok(damaged)
     }
 
+    /// Does [`verify`](Self::verify) on a thread of its own, and logs what is found; nobody waits for it.
+    pub fn verify_in_background(self: &Arc<Self>) {
+        let artifacts = Arc::clone(self);
+        let verify = move || match artifacts.verify() {
+            Ok(damaged) => {
+                for path in damaged {
+                    tracing::error!(path = %path.display(), "artifact is damaged and set aside: apply the platform or restart");
+                }
+            }
+            Err(error) => tracing::error!(error = crate::chain(&error), "artifacts can't be checked"),
+        };
+        if let Err(error) = thread::Builder::new().name("artifacts".to_owned()).spawn(verify) {
+            tracing::error!(%error, "artifacts can't be checked");
+        }
+    }
+
     /// Forgets a file that is no longer there; the next start or apply finds it anew.
     pub fn forget(&self, digest: &Digest) {
         self.known.write().unwrap_or_else(PoisonError::into_inner).remove(digest);
@@ -196,10 +213,10 @@ impl Artifacts {
         }
     }
 
-    /// Copies a file under its digest's name, durably and all at once; does nothing if it is there.
+    /// Copies a file under its digest's name, durably and all at once; does nothing if it is there unharmed.
     fn copy(&self, from: &Path, digest: Digest, bytes: u64) -> Result<(), Error> {
         let to = self.folder.join(digest.to_string());
-        if fs::metadata(&to).is_ok_and(|metadata| metadata.is_file() && metadata.len() == bytes) {
+        if digest_of(&to).is_ok_and(|there| there == (digest, bytes)) {
             self.know(digest, to, bytes);
             return Ok(());
         }

@@ -66,7 +66,9 @@ fn nearest(dir: &Path) -> &Path {
 fn token(config: &Config) -> Result<(), Failure> {
     let own = config.state_dir.join("token");
     let path = config.token_file.as_deref().or_else(|| own.exists().then_some(own.as_path()));
-    path.map_or(Ok(()), |path| token::read(path).map(|_token| ()).map_err(|error| Failure::token(&config.state_dir, &error)))
+    path.map_or(Ok(()), |path| {
+        token::read(path).map(|_token| ()).map_err(|error| Failure::token(&config.state_dir, &error))
+    })
 }
 
 fn platform(config: &Config, state: &State) -> Result<(), Failure> {
@@ -112,5 +114,8 @@ fn room(config: &Config, executor: &Path) -> Result<(), Failure> {
     }
     let next = "free some space, or choose another with --state-dir";
     let state_dir = config.state_dir.display();
-    Err(Failure::text(Code::Io, format!("the disk of state directory {state_dir} has {free} bytes free, {needed} are needed; {next}")))
+    Err(Failure::text(
+        Code::Io,
+        format!("the disk of state directory {state_dir} has {free} bytes free, {needed} are needed; {next}"),
+    ))
 }

@@ -17,9 +17,11 @@ use crate::mesos::masters::Masters;
 /// Every option can be given as a flag, as an environment variable (EPIC_...), or in the file named by --config (YAML:
 /// `option-name: value`); a flag wins over the environment, and both win over the file.
 ///
+/// Logs go to stderr; the variable `EPIC_LOG` chooses how much, such as `debug` or `warn,epic_scheduler=info`.
+///
 /// Exit codes: 0 ended as asked; 64 the options are wrong; 65 a bundle, platform file or journal can't be used; 69 Mesos
-/// refuses us (role, credentials); 70 an assertion failed; 74 the state directory can't be read or written, or a port is
-/// in use.
+/// refuses us (role, credentials); 74 the state directory can't be read or written, or a port is in use. A failed
+/// assertion ends it with SIGABRT. The last line on stderr says why.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "epic-scheduler", version)]
 pub struct Config {
@@ -43,7 +45,7 @@ pub struct Config {
     #[arg(long, env = "EPIC_ADVERTISE", value_name = "URL")]
     pub advertise: Option<String>,
 
-    /// The platform's bundle; fills an empty journal with a platform as small as the bundle allows
+    /// The platform's bundle; fills an empty journal with one member of each role, or as many as the bundle needs at least
     #[arg(long, env = "EPIC_BIN", value_name = "FILE", conflicts_with = "platform")]
     pub bin: Option<PathBuf>,
 
@@ -83,7 +85,7 @@ pub struct Config {
     #[arg(long, env = "EPIC_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
-    /// Checks everything that can be checked without connecting, and ends
+    /// Checks everything that can be checked without connecting, says all that is wrong, and ends; makes nothing
     #[arg(long)]
     pub check: bool,
 
@@ -236,7 +238,8 @@ fn duration(text: &str) -> Result<Duration, epic_common::text::ParseDurationErro
 ///
 /// Source: Mesos, `src/common/roles.cpp`; the role `*` has no reservations, so it is of no use here.
 fn role(text: &str) -> Result<String, String> {
-    let wrong_part = |part: &str| part.is_empty() || part == "." || part == ".." || part == "*" || part.starts_with('-');
+    let wrong_part =
+        |part: &str| part.is_empty() || part == "." || part == ".." || part == "*" || part.starts_with('-');
     let is_blank = |c: char| c.is_ascii_whitespace() || c.is_ascii_control();
     if text.split('/').any(wrong_part) || text.contains(is_blank) {
         let rule = "must be a name like BlueData or epic/BlueData: no blanks, and no part that is empty, . or .. or * or begins with -";
@@ -252,8 +255,13 @@ fn file(path: &PathBuf) -> Result<BTreeMap<String, String>, Error> {
         epic_common::invalid::from_yaml("file", &text).map_err(|error| wrong(error.to_string()))?;
     let command = Config::command();
     let known: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
-    match options.keys().find(|option| !known.contains(&option.as_str()) || ["config", "check"].contains(&option.as_str())) {
-        Some(option) => Err(wrong(format!("\"{option}\" is no option that a file can hold; see epic-scheduler --help"))),
+    match options
+        .keys()
+        .find(|option| !known.contains(&option.as_str()) || ["config", "check"].contains(&option.as_str()))
+    {
+        Some(option) => {
+            Err(wrong(format!("\"{option}\" is no option that a file can hold; see epic-scheduler --help")))
+        }
         None => Ok(options),
     }
 }
@@ -264,7 +272,8 @@ fn refusal(error: clap::Error, args: &[OsString], file: Option<(&PathBuf, &[OsSt
         return Error::Asked(error);
     }
     let text = error.to_string();
-    let lines = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
+    let lines =
+        text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
     let lines: Vec<_> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
     let text = lines.join(" ");
     let text = text.strip_prefix("error: ").unwrap_or(&text);

@@ -60,7 +60,10 @@ impl Failure {
             return self;
         }
         let next = "free some space and start again; nothing is lost";
-        Self { code: Code::Io, text: format!("{}; the disk of state directory {} is full: {next}", self.text, state_dir.display()) }
+        Self {
+            code: Code::Io,
+            text: format!("{}; the disk of state directory {} is full: {next}", self.text, state_dir.display()),
+        }
     }
 
     /// Says why in these words.
@@ -90,7 +93,9 @@ impl From<journal::Error> for Failure {
     fn from(error: journal::Error) -> Self {
         use journal::Error as E;
         let code = match &error {
-            E::NewerFormat { .. } | E::Damaged { .. } | E::Gap { .. } | E::Behind { .. } | E::Fence { .. } => Code::Data,
+            E::NewerFormat { .. } | E::Damaged { .. } | E::Gap { .. } | E::Behind { .. } | E::Fence { .. } => {
+                Code::Data
+            }
             E::InUse { .. }
             | E::NotADirectory { .. }
             | E::Io { .. }

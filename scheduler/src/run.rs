@@ -48,6 +48,7 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     });
     let inbox = Driver::start(Director::new(ready.state, ready.policy), world, clock);
     actix::spawn(clients.serve(requests, inbox.clone()));
+    ready.artifacts.verify_in_background();
     let api = Api {
         published,
         requests: ask.clone(),
@@ -93,8 +94,14 @@ async fn seed(ask: mpsc::Sender<Asked>, token: epic_common::ids::Digest, platfor
         match answer.await {
             Ok(Ok(granted)) => info!(index = granted.index.0, message = granted.message, "start"),
             Ok(Err(rejection)) => {
-                let fields: Vec<_> = rejection.errors.iter().map(|(path, problem)| format!("{path}: {problem}")).collect();
-                error!(title = rejection.title, detail = rejection.detail, fields = fields.join("; "), "refused at the start");
+                let fields: Vec<_> =
+                    rejection.errors.iter().map(|(path, problem)| format!("{path}: {problem}")).collect();
+                error!(
+                    title = rejection.title,
+                    detail = rejection.detail,
+                    fields = fields.join("; "),
+                    "refused at the start"
+                );
             }
             Err(_) => return,
         }
@@ -115,7 +122,12 @@ async fn signalled() {
 fn failure(why: Option<Halt>) -> Failure {
     match why {
         Some(Halt::Refused(why)) => {
-            Failure::text(Code::Unavailable, format!("Mesos refuses the subscription: {why}; nothing was lost"))
+            let next = if why.contains("check --") {
+                ""
+            } else {
+                "; check --role and --principal against the master's --roles and --acls"
+            };
+            Failure::text(Code::Unavailable, format!("Mesos refuses the subscription: {why}{next}; nothing was lost"))
         }
         Some(Halt::Journal(why)) => Failure::text(Code::Io, why),
         None => Failure::text(Code::Io, "the director has ended"),

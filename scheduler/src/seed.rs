@@ -65,7 +65,9 @@ pub fn wish(config: &Config, state: &State, policy: &Policy, asked: Option<Desir
     }
     let file = path.display();
     match &state.desired {
-        None => warn!(%file, "the platform was uninstalled; {option} is not applied by itself, but by epicctl platform apply"),
+        None => {
+            warn!(%file, "the platform was uninstalled; {option} is not applied by itself, but by epicctl platform apply")
+        }
         Some(_) if state.run == Run::Uninstalling => {
             warn!(%file, "the platform is being uninstalled; {option} is not applied");
         }
@@ -89,9 +91,8 @@ fn option_of(option: &str, path: &Path) -> String {
 }
 
 fn document(config: &Config, option: &str, path: &Path) -> Result<spec::Platform, Failure> {
-    let unreadable = |error: std::io::Error| {
-        Failure::text(Code::Data, format!("cannot read {}: {error}", option_of(option, path)))
-    };
+    let unreadable =
+        |error: std::io::Error| Failure::text(Code::Data, format!("cannot read {}: {error}", option_of(option, path)));
     if config.bin.is_some() {
         let path = path.canonicalize().map_err(unreadable)?.display().to_string();
         return Ok(spec::Platform {

@@ -74,7 +74,10 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
     let asked = match seed::read(config, |source| artifacts.resolve(source).map_err(unusable)) {
         // The journal is the truth: a file that went bad later must not keep what runs from being looked after.
         Err(failure) if !seed::is_needed(&state) => {
-            warn!(why = failure.text, "the platform's file can't be used; the platform of the journal goes on as it is");
+            warn!(
+                why = failure.text,
+                "the platform's file can't be used; the platform of the journal goes on as it is"
+            );
             None
         }
         asked => asked?,
@@ -117,11 +120,14 @@ pub(crate) fn client(config: &Config) -> Result<Client, Failure> {
 /// Binds the port.
 pub(crate) fn listen(config: &Config) -> Result<TcpListener, Failure> {
     let failed = |error: io::Error| {
-        let next = match error.kind() {
-            io::ErrorKind::AddrInUse => "is another scheduler running there? choose another with --listen ADDRESS:PORT",
-            io::ErrorKind::AddrNotAvailable => "this machine has no such address; choose another with --listen ADDRESS:PORT",
-            _ => "choose another with --listen ADDRESS:PORT",
+        let why = if error.kind() == io::ErrorKind::AddrInUse {
+            "is another scheduler running there? "
+        } else if error.kind() == io::ErrorKind::AddrNotAvailable {
+            "this machine has no such address; "
+        } else {
+            ""
         };
+        let next = format!("{why}choose another with --listen ADDRESS:PORT");
         Failure::text(Code::Io, format!("cannot listen on {}: {error}; {next}", config.listen))
     };
     let listener = TcpListener::bind(config.listen).map_err(failed)?;
@@ -149,7 +155,8 @@ pub(crate) fn state(recovered: &Recovered) -> Result<State, Failure> {
     for (batch, bytes) in &recovered.batches {
         let (first, entries) = codec::decode_batch(bytes).map_err(data)?;
         if first != state.index.next() {
-            let text = format!("batch {batch} of the journal begins with entry {}, not {}", first.0, state.index.next().0);
+            let text =
+                format!("batch {batch} of the journal begins with entry {}, not {}", first.0, state.index.next().0);
             return Err(Failure::text(Code::Data, format!("{text}; restore a backup of the state directory")));
         }
         for entry in &entries {
@@ -179,7 +186,9 @@ pub(crate) fn check_role(config: &Config, state: &State) -> Result<(), Failure> 
 pub(crate) fn executor(config: &Config) -> Result<PathBuf, Failure> {
     let path = match &config.executor {
         Some(path) => path.clone(),
-        None => std::env::current_exe().map_err(|error| Failure::new(Code::Io, &error))?.with_file_name("epic-executor"),
+        None => {
+            std::env::current_exe().map_err(|error| Failure::new(Code::Io, &error))?.with_file_name("epic-executor")
+        }
     };
     let problem = match path.metadata() {
         Ok(metadata) if !metadata.is_file() => "it is not a file".to_owned(),

@@ -34,6 +34,8 @@ async fn raw() -> Result<f64> {
     let network = Network::take()?;
     let standin = StandIn::start(network.free(1)?, "BlueData", 0)?;
     let seconds = raw_serial_loop(standin.address, MEMBERS).await?;
+    let seen = standin.seen();
+    ensure!(seen.launches == usize::try_from(MEMBERS)?, "the loop launches as much: {seen:?}");
     standin.stop().await;
     Ok(seconds)
 }

@@ -16,7 +16,7 @@ use crate::screen::Screen;
 /// # Errors
 /// The first thing that isn't as it should be.
 pub(crate) async fn all(screen: &Screen, places: &Places, view: &PlatformView) -> Result<()> {
-    pages(places, view).await?;
+    wait::until("all pages answer", LIMIT, async || pages(places, view).await).await?;
     screen.say("checked: the pages of Prometheus, node exporters, scheduler and Mesos answer");
     wait::until("Prometheus reaches both workers", LIMIT, async || up(view).await).await?;
     screen.say("checked: Prometheus has up == 1 for both workers");

@@ -13,7 +13,7 @@ mod words;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use epic_tests::kit::Kit;
 
 use screen::Screen;
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         ["--check", bundle] => run(&screen, Kind::Check, Path::new(bundle)),
         [bundle] if !bundle.starts_with('-') => run(&screen, Kind::Look, Path::new(bundle)),
         _ => {
-            screen.show("usage: epic-demo [--check] BUNDLE; make demo and make demo-check know which\n");
+            screen::show("usage: epic-demo [--check] BUNDLE; make demo and make demo-check know which\n");
             return ExitCode::from(64);
         }
     };
@@ -42,9 +42,10 @@ fn main() -> ExitCode {
 }
 
 fn run(screen: &Screen, kind: Kind, bundle: &Path) -> Result<()> {
+    let bundle = bundle.canonicalize().with_context(|| format!("cannot find the bundle {}", bundle.display()))?;
     screen.say("looking for Mesos 1.11.0, which is built the first time (up to two minutes)");
     Kit::ready()?;
     let _guard = guard::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(show::show(screen, kind, bundle))
+    runtime.block_on(show::show(screen, kind, &bundle))
 }

@@ -18,12 +18,7 @@ impl Screen {
     pub(crate) fn say(&self, text: &str) {
         let seconds = seconds(self.started.elapsed());
         let below = format!("\n{:10}", "");
-        write(&format!("{seconds:>6} s  {}\n", text.trim_end().replace('\n', &below)));
-    }
-
-    /// Shows a text as it is.
-    pub(crate) fn show(&self, text: &str) {
-        write(text);
+        show(&format!("{seconds:>6} s  {}\n", text.trim_end().replace('\n', &below)));
     }
 
     /// Says how long it has been.
@@ -38,8 +33,8 @@ pub(crate) fn seconds(duration: Duration) -> String {
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 
-/// A terminal that was closed is no reason to leave anything behind.
-fn write(text: &str) {
+/// Shows a text as it is; a terminal that was closed is no reason to leave anything behind.
+pub(crate) fn show(text: &str) {
     let mut out = io::stdout().lock();
     let _unread = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -13,7 +13,7 @@ use epic_tests::wait;
 use crate::check;
 use crate::follow::Follower;
 use crate::guide;
-use crate::screen::{Screen, seconds};
+use crate::screen::{self, Screen, seconds};
 use crate::signals::Signals;
 use crate::stage::Stage;
 
@@ -32,7 +32,7 @@ pub(crate) enum Kind {
 /// It doesn't come up, isn't as it should be, or leaves something behind.
 pub(crate) async fn show(screen: &Screen, kind: Kind, bundle: &Path) -> Result<()> {
     let mut signals = Signals::hear()?;
-    screen.say("starting a Mesos master and four agents");
+    screen.say("starting a Mesos master and four agents, one of them spare");
     let cluster = tokio::select! {
         cluster = Cluster::start(ClusterSpec::agents_of(4)) => Some(cluster?),
         () = signals.next() => None,
@@ -42,20 +42,23 @@ pub(crate) async fn show(screen: &Screen, kind: Kind, bundle: &Path) -> Result<(
         ensure!(left.is_empty(), "asked to end, and this is left:\n{}", left.join("\n"));
         return interrupted(screen, kind);
     };
-    screen
-        .say(&format!("the master is at {}, each agent has 2 cpus and 2 GiB for role BlueData", cluster.master_addr()));
+    screen.say(&format!("the master is at {}; each agent has 2 cpus and 2 GiB for BlueData", cluster.master_addr()));
     let leftovers = cluster.leftovers();
     let mesos: BTreeSet<String> = leftovers.check().into_iter().collect();
     let mut stage = Stage::start(cluster, bundle)?;
     let mut follower = Follower::new(screen);
     let shown = tokio::select! {
         shown = play(screen, kind, &mut stage, &mut follower) => shown.map(|()| true),
-        () = signals.next() => Ok(false),
+        () = signals.next() => {
+            // The terminal has just written ^C.
+            screen::show("\n");
+            Ok(false)
+        }
     };
     let ended = match &shown {
         // Whatever is wrong, the logs say more than a second failure would.
         Err(_) => {
-            screen.show(&format!("{}\n", stage.logs()));
+            screen::show(&stage.logs());
             Ok(())
         }
         Ok(_) => tokio::select! {
@@ -95,7 +98,7 @@ async fn play(screen: &Screen, kind: Kind, stage: &mut Stage, follower: &mut Fol
     match kind {
         Kind::Check => check::all(screen, stage.places(), &view).await,
         Kind::Look => {
-            screen.show(&guide::text(stage.places(), &view)?);
+            screen::show(&guide::text(stage.places(), &view)?);
             follower.forever(stage).await
         }
     }

@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 use epic_common::api::PlatformView;
 use epic_tests::cluster::Cluster;
-use epic_tests::epic::built;
+use epic_tests::epic::{PATIENCE, built};
 use epic_tests::http;
-use epic_tests::process::{self, Process, Program};
+use epic_tests::process::{Process, Program};
 use nix::sys::signal::Signal;
 
 use crate::guide::Places;
@@ -27,15 +27,16 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts a scheduler with a platform of one controller and two workers; doesn't wait for it.
     ///
+    /// The bundle's path is absolute.
+    ///
     /// # Errors
     /// A program isn't built, or a file can't be written.
     pub(crate) fn start(cluster: Cluster, bundle: &Path) -> Result<Self> {
         let dir = cluster.work_dir().join("scheduler");
         std::fs::create_dir(&dir)?;
-        let bundle = bundle.canonicalize().with_context(|| format!("cannot find the bundle {}", bundle.display()))?;
         let (platform, more) = (dir.join("platform.yaml"), dir.join("three-workers.yaml"));
-        std::fs::write(&platform, document(&bundle, 2))?;
-        std::fs::write(&more, document(&bundle, 3))?;
+        std::fs::write(&platform, document(bundle, 2))?;
+        std::fs::write(&more, document(bundle, 3))?;
         let port = usual_port();
         let listen = match &port {
             Some(_) => USUAL.to_owned(),
@@ -68,7 +69,7 @@ impl Stage {
     /// It has ended: how, and the end of its log.
     pub(crate) async fn view(&mut self) -> Result<Option<PlatformView>> {
         if let Some(status) = self.scheduler.exited()? {
-            bail!("the scheduler has ended ({status})\n{}", self.scheduler.log_tail(20));
+            bail!("the scheduler has ended ({status})\n{}", self.scheduler.log_tail(5));
         }
         let Ok(text) = http::get(&format!("{}/api/v2/platform", self.places.server)).await else { return Ok(None) };
         Ok(Some(serde_json::from_str(&text).context("the scheduler gives an answer that isn't understood")?))
@@ -81,7 +82,8 @@ impl Stage {
     pub(crate) async fn uninstall(&self) -> Result<()> {
         let token = std::fs::read_to_string(&self.places.token_file).context("the scheduler has no token")?;
         let request = http::client().post(format!("{}/api/v2/platform/uninstall", self.places.server));
-        let answer = request.bearer_auth(token.trim()).send().await.context("cannot ask for the removal")?;
+        let answer =
+            request.bearer_auth(token.trim()).timeout(PATIENCE).send().await.context("cannot ask for the removal")?;
         let (status, text) = (answer.status(), answer.text().await?);
         ensure!(status.is_success(), "the scheduler refuses to remove the platform: {status}: {text}");
         Ok(())
@@ -93,14 +95,17 @@ impl Stage {
     /// It ends with a failure, or not at all.
     pub(crate) async fn end_scheduler(&mut self) -> Result<()> {
         self.scheduler.signal(Signal::SIGTERM)?;
-        let status = self.scheduler.ended(epic_tests::epic::PATIENCE).await?;
+        let status = self.scheduler.ended(PATIENCE).await?;
         ensure!(status.success(), "the scheduler has ended with {status}\n{}", self.scheduler.log_tail(20));
         Ok(())
     }
 
-    /// The ends of all logs.
-    pub(crate) fn logs(&self) -> String {
-        format!("{}\n{}", self.cluster.log_tails(), process::tail(self.scheduler.log(), 40))
+    /// The ends of all logs; nothing if the scheduler has ended, since [`Self::view`] says then what matters.
+    pub(crate) fn logs(&mut self) -> String {
+        match self.scheduler.exited() {
+            Ok(None) => format!("{}\n{}\n", self.cluster.log_tails(), self.scheduler.log_tail(40)),
+            Ok(Some(_)) | Err(_) => String::new(),
+        }
     }
 }
 

@@ -87,7 +87,10 @@ async fn services_see_their_grant_and_nothing_of_mesos_and_run_as_nobody() -> Re
     let epic = ready(3, 2).await?;
     let executor = kernel::parent(epic.service_pid("worker-0").await?)?;
     let mesos = fs::read_to_string(format!("/proc/{executor}/environ"))?;
-    ensure!(mesos.contains("MESOS_EXECUTOR_ID=") && mesos.contains("LIBPROCESS_IP="), "the executor has what services must not see");
+    ensure!(
+        mesos.contains("MESOS_EXECUTOR_ID=") && mesos.contains("LIBPROCESS_IP="),
+        "the executor has what services must not see"
+    );
     let known = "EPIC_CPUS EPIC_DIR EPIC_HOST EPIC_INSTANCE EPIC_MEM_MB EPIC_PAYLOAD EPIC_PLATFORM EPIC_PORT_METRICS EPIC_ROLE HOME \
                  LANG PATH PROBE_AT_START PROBE_CPUS";
     let mut seen = Vec::new();
@@ -103,7 +106,11 @@ async fn services_see_their_grant_and_nothing_of_mesos_and_run_as_nobody() -> Re
         ensure!(ids.trim() == "uid 65534 65534 gid 65534 65534", "{ids}");
         seen.push(env);
     }
-    let differ: BTreeSet<_> = seen[0].iter().filter(|(name, value)| seen[1].get(*name) != Some(value)).map(|(name, _)| name.as_str()).collect();
+    let differ: BTreeSet<_> = seen[0]
+        .iter()
+        .filter(|(name, value)| seen[1].get(*name) != Some(value))
+        .map(|(name, _)| name.as_str())
+        .collect();
     ensure!(differ.is_superset(&BTreeSet::from(["EPIC_DIR", "EPIC_HOST", "EPIC_INSTANCE"])), "{differ:?}");
     Ok(())
 }
@@ -130,7 +137,8 @@ async fn a_service_that_writes_too_much_fills_two_log_files_and_no_more() -> Res
         let entry = entry?;
         sizes.insert(entry.file_name().to_string_lossy().into_owned(), entry.metadata()?.len());
     }
-    let full: Vec<_> = sizes.iter().filter(|(name, _)| name.contains("stdout")).map(|(name, size)| (name.as_str(), *size)).collect();
+    let full: Vec<_> =
+        sizes.iter().filter(|(name, _)| name.contains("stdout")).map(|(name, size)| (name.as_str(), *size)).collect();
     ensure!(full == [("worker-0.probe.stdout", CAP / 2 + said), ("worker-0.probe.stdout.1", CAP)], "{sizes:?}");
     Ok(())
 }

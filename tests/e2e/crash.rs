@@ -34,7 +34,7 @@ async fn dies_at(point: &str) -> Result<(Epic, PlatformView)> {
     Ok((epic, view))
 }
 
-async fn frameworks(cluster: &Cluster) -> Result<Vec<String>> {
+pub(crate) async fn frameworks(cluster: &Cluster) -> Result<Vec<String>> {
     let state = cluster.state().await?;
     let frameworks = state["frameworks"].as_array().context("no frameworks in /state")?;
     Ok(frameworks.iter().filter_map(|framework| framework["id"].as_str().map(str::to_owned)).collect())
@@ -79,7 +79,7 @@ async fn between_a_recorded_running_and_its_acknowledgement() -> Result<()> {
 }
 
 /// Who runs where, by process: `who` is from the page of each member.
-async fn processes(view: &PlatformView) -> Result<BTreeMap<String, String>> {
+pub(crate) async fn processes(view: &PlatformView) -> Result<BTreeMap<String, String>> {
     let mut processes = BTreeMap::new();
     for instance in &view.instances {
         let page = http::get(&endpoint(view, &instance.id)?).await?;
@@ -89,7 +89,7 @@ async fn processes(view: &PlatformView) -> Result<BTreeMap<String, String>> {
     Ok(processes)
 }
 
-async fn nothing_restarts(epic: &mut Epic, before: &BTreeMap<String, String>) -> Result<()> {
+pub(crate) async fn nothing_restarts(epic: &mut Epic, before: &BTreeMap<String, String>) -> Result<()> {
     let view = epic.until_ready(before.len()).await?;
     let after = processes(&view).await?;
     ensure!(*before == after, "before {before:#?}, after {after:#?}");
@@ -189,7 +189,7 @@ async fn one_mesos_process_killed_and_restarted_costs_no_service() -> Result<()>
     Ok(())
 }
 
-async fn subscribed(epic: &mut Epic) -> Result<()> {
+pub(crate) async fn subscribed(epic: &mut Epic) -> Result<()> {
     epic.until("the subscription stands again", Duration::from_secs(60), |view| {
         ensure!(view.mesos.subscribed, "{:?}", view.mesos);
         Ok(())

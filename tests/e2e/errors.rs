@@ -69,7 +69,8 @@ async fn a_secret_that_others_can_read_is_warned_of() -> Result<()> {
     let secret = place.write("secret", "s3cret\n")?;
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o644))?;
     let said = place.run(&[("--principal", "bd"), ("--secret-file", &secret)], &["--check"]).await?;
-    let warned = said.stderr.contains("WARN") && said.stderr.contains("secret file can be read by others than its owner");
+    let warned =
+        said.stderr.contains("WARN") && said.stderr.contains("secret file can be read by others than its owner");
     ensure!(said.code == Some(0) && warned && !said.stderr.contains("s3cret"), "{}", said.stderr);
     Ok(())
 }
@@ -111,8 +112,13 @@ async fn bundles_that_are_none_or_damaged() -> Result<()> {
 #[tokio::test]
 async fn documents_that_ask_for_what_cannot_be() -> Result<()> {
     let place = Place::new()?;
-    let zeros = format!("  bundle: {{uri: 'file://{}', sha256: '{}'}}\n", place.text_of("platform.bin"), "0".repeat(64));
-    let another = place.document("").lines().filter(|line| !line.contains("bundle:")).fold(String::new(), |text, line| text + line + "\n");
+    let zeros =
+        format!("  bundle: {{uri: 'file://{}', sha256: '{}'}}\n", place.text_of("platform.bin"), "0".repeat(64));
+    let another = place
+        .document("")
+        .lines()
+        .filter(|line| !line.contains("bundle:"))
+        .fold(String::new(), |text, line| text + line + "\n");
     let digest = bundle::verify(place.path("platform.bin"))?.to_string();
     let checks: [(String, &[&str]); 9] = [
         (place.document("  wrokers: {count: 2}\n"), &["wrokers", "line 5"]),
@@ -120,8 +126,14 @@ async fn documents_that_ask_for_what_cannot_be() -> Result<()> {
         (place.document("  mesos: {}\n"), &["spec.mesos: not supported yet", "options of epic-scheduler"]),
         (place.document("  workers: {count: 20000}\n"), &["spec.workers.count: 20000 is more than 10000"]),
         (place.document("  workers: {count: 0}\n"), &["spec.workers.count: 0 is not allowed, the bundle says 1+"]),
-        (place.document("  controllers: {count: 2}\n"), &["spec.controllers.count: 2 is not allowed, the bundle says 1"]),
-        (place.document("  grant: {perHost: {cpus: 0.01, memory: 1GiB}}\n"), &["spec.grant.perHost.cpus: a controller needs 0.1 cpus"]),
+        (
+            place.document("  controllers: {count: 2}\n"),
+            &["spec.controllers.count: 2 is not allowed, the bundle says 1"],
+        ),
+        (
+            place.document("  grant: {perHost: {cpus: 0.01, memory: 1GiB}}\n"),
+            &["spec.grant.perHost.cpus: a controller needs 0.1 cpus"],
+        ),
         (another + &zeros, &["has sha256", &digest, "was asked for"]),
         ("kind: [\n".to_owned(), &["the platform is not valid", "line "]),
     ];
@@ -139,7 +151,9 @@ async fn documents_that_ask_for_what_cannot_be() -> Result<()> {
 async fn state_directories_that_are_none_or_cannot_be_written() -> Result<()> {
     let place = Place::new()?;
     let file = place.write("file", "")?;
-    place.refuses(&[("--state-dir", &file)], IO, &["/file is not a directory; choose another with --state-dir"]).await?;
+    place
+        .refuses(&[("--state-dir", &file)], IO, &["/file is not a directory; choose another with --state-dir"])
+        .await?;
     let below = format!("{file}/below");
     place.refuses(&[("--state-dir", &below)], IO, &["/file", "ot a directory"]).await?;
     let mounted = place.text_of("mounted");
@@ -160,7 +174,9 @@ async fn a_state_directory_or_a_port_that_another_scheduler_uses() -> Result<()>
     let other = place.text_of("other");
     let port = format!("cannot listen on {}", place.listen());
     place.refuses(&[("--state-dir", &other)], IO, &[&port, "--listen ADDRESS:PORT"]).await?;
-    place.refuses(&[("--state-dir", &other), ("--listen", "192.0.2.1:80")], IO, &["this machine has no such address"]).await?;
+    place
+        .refuses(&[("--state-dir", &other), ("--listen", "192.0.2.1:80")], IO, &["this machine has no such address"])
+        .await?;
     process.kill();
     let (_process, after) = place.starts(&[]).await?;
     ensure!(is_same(&before, &after), "before {before:?}, after {after:?}");
@@ -172,7 +188,11 @@ async fn a_role_that_is_not_the_state_directorys() -> Result<()> {
     let place = Place::new()?;
     let (mut process, before) = place.starts(&[]).await?;
     process.kill();
-    let parts = ["/state belongs to a framework of role BlueData", "--role says Other", "use BlueData, or another state directory"];
+    let parts = [
+        "/state belongs to a framework of role BlueData",
+        "--role says Other",
+        "use BlueData, or another state directory",
+    ];
     place.refuses(&[("--role", "Other")], USAGE, &parts).await?;
     let (_process, after) = place.starts(&[]).await?;
     ensure!(is_same(&before, &after), "before {before:?}, after {after:?}");
@@ -181,7 +201,8 @@ async fn a_role_that_is_not_the_state_directorys() -> Result<()> {
 
 /// Tells whether nothing was lost of a platform that never ran.
 fn is_same(before: &PlatformView, after: &PlatformView) -> bool {
-    (&before.desired, before.index, &before.mesos.framework_id) == (&after.desired, after.index, &after.mesos.framework_id)
+    (&before.desired, before.index, &before.mesos.framework_id)
+        == (&after.desired, after.index, &after.mesos.framework_id)
 }
 
 /// A place whose scheduler has ended in good order, the journal's only segment, and what the platform looked like.
@@ -201,9 +222,17 @@ async fn a_journal_with_a_torn_end_is_cut_with_a_warning() -> Result<()> {
     let whole = fs::read(&segment)?;
     fs::write(&segment, [whole.as_slice(), &[0xff; 7]].concat())?;
     let said = place.run(&[], &["--check"]).await?;
-    ensure!(said.code == Some(0) && fs::read(&segment)?.len() == whole.len() + 7, "a check cuts nothing: {}", said.stderr);
+    ensure!(
+        said.code == Some(0) && fs::read(&segment)?.len() == whole.len() + 7,
+        "a check cuts nothing: {}",
+        said.stderr
+    );
     let (_process, after) = place.starts(&[]).await?;
-    let warned = place.log().lines().any(|line| line.contains("WARN") && line.contains("was cut off; nothing that was promised is lost") && line.contains("bytes=7"));
+    let warned = place.log().lines().any(|line| {
+        line.contains("WARN")
+            && line.contains("was cut off; nothing that was promised is lost")
+            && line.contains("bytes=7")
+    });
     ensure!(warned, "{}", place.log());
     ensure!(is_same(&before, &after), "before {before:?}, after {after:?}");
     Ok(())
@@ -221,7 +250,11 @@ async fn a_journal_that_was_damaged_or_emptied_is_refused_until_it_is_restored()
     place.refuses(&[], DATA, &parts).await?;
     ensure!(fs::read(&segment)? == flipped, "what is damaged is left as it is");
     fs::remove_file(&segment)?;
-    let gone = ["/state/journal ends at batch 0, but batch ", "the journal is gone, and starting anew would abandon what runs", "backup"];
+    let gone = [
+        "/state/journal ends at batch 0, but batch ",
+        "the journal is gone, and starting anew would abandon what runs",
+        "backup",
+    ];
     place.refuses(&[], DATA, &gone).await?;
     fs::remove_dir(place.path("state/journal"))?;
     place.refuses(&[], DATA, &gone).await?;
@@ -250,9 +283,14 @@ async fn a_file_that_differs_or_went_bad_later_is_reported_and_changes_nothing()
     let place = Place::new()?;
     let (mut process, before) = place.starts(&[]).await?;
     process.kill();
-    let more = place.write("more.yaml", place.document("  workers: {count: 3}\n  grant: {perHost: {cpus: 1, memory: 1GiB}}\n"))?;
+    let more = place
+        .write("more.yaml", place.document("  workers: {count: 3}\n  grant: {perHost: {cpus: 1, memory: 1GiB}}\n"))?;
     let bad = place.write("bad.yaml", "kind: Platform\n")?;
-    let differs = ["--platform differs from the platform that is there", "spec.workers.count: is 2, the file says 3", "spec.grant.perHost: is none"];
+    let differs = [
+        "--platform differs from the platform that is there",
+        "spec.workers.count: is 2, the file says 3",
+        "spec.grant.perHost: is none",
+    ];
     let unusable = ["the platform's file can't be used; the platform of the journal goes on as it is", "bad.yaml"];
     for (file, parts) in [(&more, differs.as_slice()), (&bad, unusable.as_slice())] {
         let (mut process, after) = place.starts(&[("--platform", file)]).await?;
@@ -266,6 +304,9 @@ async fn a_file_that_differs_or_went_bad_later_is_reported_and_changes_nothing()
     ensure!(said.code == Some(DATA), "a check tells it nevertheless: {}", said.stderr);
     let lines = place.log().lines().filter(|line| line.contains("differs")).count();
     let (_process, _) = place.starts(&[]).await?;
-    ensure!(place.log().lines().filter(|line| line.contains("differs")).count() == lines, "the same file differs in nothing");
+    ensure!(
+        place.log().lines().filter(|line| line.contains("differs")).count() == lines,
+        "the same file differs in nothing"
+    );
     Ok(())
 }

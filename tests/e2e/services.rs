@@ -51,7 +51,8 @@ async fn a_killed_executor_costs_an_attempt_and_nothing_of_the_old_one_stays() -
 }
 
 #[tokio::test]
-async fn a_service_that_never_starts_fails_with_its_last_words_and_is_tried_again_after_a_durable_back_off() -> Result<()> {
+async fn a_service_that_never_starts_fails_with_its_last_words_and_is_tried_again_after_a_durable_back_off()
+-> Result<()> {
     const WORDS: &str = "exited with code 3: probe: cannot start: told to fail with 3";
     const PROBE: &str = "'{{ ports.metrics }}', '{{ dir }}']\n    env: {PROBE_AT_START: ";
     let mut epic = prepared(&[(&format!("{PROBE}\"\""), &format!("{PROBE}exit=3"))]).await?;
@@ -77,7 +78,8 @@ async fn a_service_that_never_starts_fails_with_its_last_words_and_is_tried_agai
         Ok(())
     })
     .await?;
-    let third = wait::until("Mesos knows the third attempt", PATIENCE, async || began(&epic, "worker-0.3").await).await?;
+    let third =
+        wait::until("Mesos knows the third attempt", PATIENCE, async || began(&epic, "worker-0.3").await).await?;
     ensure!(third >= second, "the third attempt began at {third}, before {second}");
     Ok(())
 }
@@ -127,7 +129,7 @@ async fn prepared(changes: &[(&str, &str)]) -> Result<Epic> {
 }
 
 fn executors(epic: &Epic) -> Vec<u32> {
-    kernel::processes(epic.cluster.work_dir(), |line| line.len() == 1 && line[0].ends_with("epic-executor"))
+    kernel::processes(epic.cluster.work_dir(), |line| line.len() == 2 && line[1] == "run")
 }
 
 /// Waits until the member's service was restarted once, for that reason, and is ready again in the first attempt.

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use crate::client::{client, subscribe};
 
 /// Starts HAProxy before the leading master, with a certificate for its own address; the authority's is in `ca.pem`.
-async fn haproxy(cluster: &Cluster) -> Result<(Process, SocketAddr)> {
+pub(crate) async fn haproxy(cluster: &Cluster) -> Result<(Process, SocketAddr)> {
     kit::install("haproxy")?;
     let front = cluster.network().free(200)?;
     let dir = cluster.work_dir();

@@ -48,7 +48,8 @@ async fn one_member_is_restarted_and_no_other() -> Result<()> {
     .await?;
     running(&mut epic, &["controller-0.1", "worker-0.1", "worker-1.2"]).await?;
     let after = pages(&epic, &["controller-0", "worker-0", "worker-1"]).await?;
-    let changed: Vec<_> = before.iter().filter(|(id, page)| after.get(*id) != Some(page)).map(|(id, _)| id.as_str()).collect();
+    let changed: Vec<_> =
+        before.iter().filter(|(id, page)| after.get(*id) != Some(page)).map(|(id, _)| id.as_str()).collect();
     ensure!(changed == ["worker-1"], "{changed:?} are other processes");
     let refused = epic.post("/api/v2/platform/instances/worker-7/restart").await;
     ensure!(refused.is_err_and(|error| error.to_string().contains("worker-7")), "there is no such member");

@@ -160,6 +160,16 @@ impl Epic {
         self
     }
 
+    /// Sets the value of a flag for every later start; an empty value takes the flag out.
+    pub fn set(&mut self, flag: &str, value: &str) {
+        if let Some(place) = self.args.iter().position(|arg| arg == flag) {
+            self.args.drain(place..place + 2);
+        }
+        if !value.is_empty() {
+            self.args.extend([flag.to_owned(), value.to_owned()]);
+        }
+    }
+
     /// Sets an environment variable for every later start; an empty value removes it.
     pub fn env(&mut self, name: &str, value: &str) {
         self.envs.retain(|(known, _)| known != name);
@@ -209,6 +219,12 @@ impl Epic {
     pub async fn terminate(&mut self) -> Result<std::process::ExitStatus> {
         self.process.as_ref().context("nothing was started")?.signal(Signal::SIGTERM)?;
         self.ended().await
+    }
+
+    /// Returns all that schedulers started here have logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("scheduler.log")).unwrap_or_default()
     }
 
     /// Returns the end of the scheduler's log.

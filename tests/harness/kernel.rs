@@ -37,7 +37,8 @@ pub fn cpu_ticks(pid: u32) -> Result<u64> {
 /// # Errors
 /// There is no such process, or no such hierarchy.
 pub fn cgroup(pid: u32, controller: &str) -> Result<PathBuf> {
-    let table = fs::read_to_string(format!("/proc/{pid}/cgroup")).with_context(|| format!("there is no process {pid}"))?;
+    let table =
+        fs::read_to_string(format!("/proc/{pid}/cgroup")).with_context(|| format!("there is no process {pid}"))?;
     let line = table.lines().find_map(|line| {
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
         controllers.split(',').any(|one| one == controller).then_some(path)

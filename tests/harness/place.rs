@@ -46,7 +46,7 @@ impl Place {
         let listen = network.free(200)?;
         let place = Self { network, listen, folder: TempDir::new()? };
         bundle::build(&repository("tests/fixtures/quiet-platform"), &place.path("platform.bin"))?;
-        place.write("platform.yaml", &place.document("  workers: {count: 2}\n"))?;
+        place.write("platform.yaml", place.document("  workers: {count: 2}\n"))?;
         Ok(place)
     }
 
@@ -177,7 +177,8 @@ impl Mount {
     /// It can't be mounted.
     pub fn new(path: &Path, bytes: u64) -> Result<Self> {
         fs::create_dir_all(path)?;
-        let mounted = mount(Some("tmpfs"), path, Some("tmpfs"), MsFlags::empty(), Some(format!("size={bytes}").as_str()));
+        let mounted =
+            mount(Some("tmpfs"), path, Some("tmpfs"), MsFlags::empty(), Some(format!("size={bytes}").as_str()));
         mounted.with_context(|| format!("cannot mount a tmpfs at {}", path.display()))?;
         Ok(Self(path.to_owned()))
     }

@@ -263,7 +263,7 @@ impl State {
 /// # Errors
 /// A call fails.
 pub async fn raw_serial_loop(address: SocketAddr, launches: u32) -> Result<f64> {
-    let client = reqwest::Client::builder().pool_max_idle_per_host(1).build()?;
+    let client = epic_common_io::http::clients(&epic_common_io::http::ClientOptions::default())?.calls;
     let url = format!("http://{address}/api/v1/scheduler");
     let framework = v1::FrameworkId { value: "raw".to_owned() };
     let base = |kind: call::Type| Call {

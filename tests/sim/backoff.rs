@@ -50,8 +50,15 @@ fn a_wait_is_kept_over_a_crash_and_ends_in_time() {
     world.crash();
     let (tried, not_before) = (world.member("worker-0").attempt.0, world.member("worker-0").not_before);
     assert!(not_before > world.now);
-    world.until(LIMIT, |world| if world.member("worker-0").attempt.0 > tried { Ok(()) } else { Err("it waits".to_owned()) });
-    assert!(world.now >= not_before && world.now.since(not_before) <= Duration::from_secs(6), "{} for {not_before}", world.now);
+    world.until(
+        LIMIT,
+        |world| if world.member("worker-0").attempt.0 > tried { Ok(()) } else { Err("it waits".to_owned()) },
+    );
+    assert!(
+        world.now >= not_before && world.now.since(not_before) <= Duration::from_secs(6),
+        "{} for {not_before}",
+        world.now
+    );
 }
 
 #[test]

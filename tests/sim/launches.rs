@@ -53,7 +53,10 @@ fn a_rescind_before_the_accept_is_sent_is_heard() {
     for _ in 0..1_000 {
         world.mesos.step(world.now);
         world.collect();
-        if world.durable.launching.is_empty() && world.actions().first() == Some(&Action::Commit) && world.mesos.offers_held() > 0 {
+        if world.durable.launching.is_empty()
+            && world.actions().first() == Some(&Action::Commit)
+            && world.mesos.offers_held() > 0
+        {
             world.mesos.rescind(|_| true);
             world.perform(Action::Event);
         }

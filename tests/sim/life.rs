@@ -75,6 +75,17 @@ fn uninstall_ends_with_a_teardown_and_the_next_apply_is_a_new_framework() {
 }
 
 #[test]
+fn a_teardown_that_is_refused_is_tried_again_after_a_wait() {
+    let mut world = installed(1);
+    world.mesos.teardowns_to_refuse = 5;
+    world.insist(&Wish::Uninstall);
+    let began = world.now;
+    world.until(LIMIT, uninstalled);
+    assert_eq!(world.count(|call| matches!(call, Call::Teardown)), 6);
+    assert!(world.now.since(began) >= Duration::from_secs(1), "it hammers");
+}
+
+#[test]
 fn what_is_being_uninstalled_takes_no_other_wish() {
     let mut world = installed(1);
     world.mesos.kills_to_lose = 100;
@@ -102,7 +113,8 @@ fn the_same_key_is_granted_once_and_answered_twice() {
 
 #[test]
 fn a_file_fills_an_empty_journal_and_changes_nothing_later() {
-    let seed = |workers| Wish::Apply { desired: Box::new(desired(workers)), framework: "seed".into(), by: Applicant::Seed };
+    let seed =
+        |workers| Wish::Apply { desired: Box::new(desired(workers)), framework: "seed".into(), by: Applicant::Seed };
     let mut world = World::new(agents(4));
     world.insist(&seed(1));
     world.until(LIMIT, converged);
@@ -123,7 +135,8 @@ fn what_cannot_be_is_refused_with_the_field_and_changes_nothing() {
     let refused = |world: &mut World, change: fn(&mut epic_scheduler_core::state::platform::Desired)| {
         let mut wanted = desired(1);
         change(&mut wanted);
-        let client = world.ask(Wish::Apply { desired: Box::new(wanted), framework: "f".into(), by: Applicant::Person }, None);
+        let client =
+            world.ask(Wish::Apply { desired: Box::new(wanted), framework: "f".into(), by: Applicant::Person }, None);
         world.rest();
         let rejection = world.answer(client).unwrap().clone().unwrap_err();
         rejection.errors.into_iter().map(|(path, _)| path).collect::<Vec<_>>()
@@ -155,9 +168,11 @@ fn without_a_platform_there_is_nothing_to_stop() {
 fn an_attempt_that_is_to_end_before_mesos_has_answered_is_killed_once_it_has() {
     let mut world = World::new(agents(4));
     world.apply(2);
-    while world.durable.launching.len() < 3 {
-        let action = world.actions()[0];
-        world.perform(action);
+    while world.durable.launching.is_empty() {
+        match world.actions().first() {
+            Some(action) => world.perform(*action),
+            None => assert!(world.pass_time(world.now + LIMIT) || !world.actions().is_empty(), "nothing is launched"),
+        }
     }
     let asked = world.now;
     world.ask(Wish::Uninstall, None);

@@ -14,3 +14,4 @@ mod offers;
 mod place;
 mod random;
 mod strangers;
+mod updates;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use epic_scheduler_core::mesos::Call;
 use epic_scheduler_core::request::Wish;
-use epic_tests::model::{World, agents};
+use epic_tests::model::{Action, World, agents};
 
 use crate::goals::{converged, uninstalled};
 
@@ -74,6 +74,34 @@ fn an_update_is_acknowledged_on_the_next_stream_if_the_first_broke() {
     world.break_link();
     world.until(LIMIT, converged);
     assert_eq!(world.mesos.launched(), 4);
+}
+
+#[test]
+fn a_call_that_is_fenced_waits_for_the_news_that_its_stream_has_ended() {
+    let mut world = installed();
+    world.insist(&Wish::Uninstall);
+    let is_teardown = |call: &Call| matches!(call, Call::Teardown);
+    for _ in 0..1_000 {
+        world.mesos.step(world.now);
+        world.collect();
+        if world.wires().any(is_teardown) {
+            break;
+        }
+        match world.actions().first() {
+            Some(action) => world.perform(*action),
+            None => drop(world.pass_time(world.now + Duration::from_secs(1))),
+        }
+    }
+    world.break_link();
+    for _ in 0..50 {
+        match world.actions().into_iter().find(|action| *action != Action::Event) {
+            Some(action) => world.perform(action),
+            None => break,
+        }
+    }
+    assert_eq!(world.count(is_teardown), 1, "it is sent again on a stream that has ended");
+    world.until(LIMIT, uninstalled);
+    assert_eq!(world.count(is_teardown), 2);
 }
 
 #[test]

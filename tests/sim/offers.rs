@@ -49,7 +49,8 @@ fn a_filter_from_before_a_resubscription_hides_no_offer_from_who_waits() {
     world.until(LIMIT, converged);
     // The other agent's offer was refused for an hour, as unneeded; then the scheduler dies between two commits.
     world.mesos.crash_task(world.now, "controller-0.1");
-    world.until(LIMIT, |world| if world.durable.unplaced.is_empty() { Err("nothing waits".to_owned()) } else { Ok(()) });
+    world
+        .until(LIMIT, |world| if world.durable.unplaced.is_empty() { Err("nothing waits".to_owned()) } else { Ok(()) });
     world.crash();
     world.until(Duration::from_secs(60), converged);
 }

@@ -54,7 +54,8 @@ fn a_reason_goes_when_it_no_longer_holds() {
     world.apply(1);
     world.run_for(LIMIT);
     assert_eq!(reasons(&world, "worker-0").last().unwrap(), "10.0.0.2: needs 1 ports, 0 offered");
-    world.mesos.agents.get_mut(&"agent-2".into()).unwrap().total.ports = Ports::new([PortRange { first: 31_000, last: 31_000 }]);
+    world.mesos.agents.get_mut(&"agent-2".into()).unwrap().total.ports =
+        Ports::new([PortRange { first: 31_000, last: 31_000 }]);
     world.until(LIMIT, converged);
     assert_eq!(reasons(&world, "worker-0"), [""; 0]);
 }
@@ -64,6 +65,7 @@ fn the_ledger_says_what_each_host_keeps_for_us() {
     let mut world = World::new(agents(3));
     world.apply(2);
     world.until(LIMIT, converged);
-    let kept: Vec<_> = world.durable.hosts.iter().map(|(agent, host)| (agent.as_str(), host.cpus.0, host.mem.0 / MIB)).collect();
+    let kept: Vec<_> =
+        world.durable.hosts.iter().map(|(agent, host)| (agent.as_str(), host.cpus.0, host.mem.0 / MIB)).collect();
     assert_eq!(kept, [("agent-1", 2_000, 2_048), ("agent-2", 2_000, 2_048), ("agent-3", 2_000, 2_048)]);
 }

@@ -52,7 +52,7 @@ pub(crate) fn changes(before: Option<&PlatformView>, after: &PlatformView) -> Ve
         if known.is_none_or(|known| moved(known) != moved(member)) {
             let place = if member.host.is_empty() { String::new() } else { format!(" on {}", clean(&member.host)) };
             let (id, phase, attempt) = (clean(&member.id), clean(&member.phase), member.attempt);
-            let why = because(&reasons(member));
+            let why = because(&own_reasons(member, after));
             lines.push(format!("{id}: {phase}{place}, attempt {attempt}{why}"));
         }
     }
@@ -142,17 +142,22 @@ fn members(members: &[InstanceView], now: Timestamp) -> String {
 fn notes(view: &PlatformView) -> Option<String> {
     let whole = view.waiting.iter().map(|sentence| format!("platform: {}", clean(sentence)));
     let each = view.instances.iter().flat_map(|member| {
-        // What the platform as a whole waits for isn't said again for each member.
-        let reasons =
-            reasons(member).into_iter().filter(|reason| !view.waiting.iter().any(|known| clean(known) == *reason));
+        let reasons = own_reasons(member, view).into_iter();
         reasons.map(|reason| format!("{}: {reason}", clean(&member.id)))
     });
     let lines: Vec<_> = whole.chain(each).map(|line| format!("  {line}")).collect();
     if lines.is_empty() { None } else { Some(format!("Why\n{}", lines.join("\n"))) }
 }
 
+/// What is said of a member alone: what the platform as a whole waits for isn't said again.
+pub(crate) fn own_reasons(member: &InstanceView, view: &PlatformView) -> Vec<String> {
+    let mut reasons = reasons(member);
+    reasons.retain(|reason| !view.waiting.iter().any(|known| clean(known) == *reason));
+    reasons
+}
+
 /// All that is said of a member that isn't ready, and of each service that isn't.
-pub(crate) fn reasons(member: &InstanceView) -> Vec<String> {
+fn reasons(member: &InstanceView) -> Vec<String> {
     let mut reasons: Vec<String> = Vec::new();
     if member.phase != "ready" {
         reasons.extend(Some(clean(&member.reason)).filter(|reason| !reason.is_empty()));

@@ -128,7 +128,7 @@ fn only_what_changed_is_told() {
         "platform: installing 33 %: the same",
         "controller-0: ready on h0, attempt 1",
         "worker-0: installing on h1, attempt 1: unpacking\u{fffd}[2J",
-        "worker-1: waiting, attempt 0: h2: needs 0.6 reserved cpus, 0.25 offered, 0.35 missing; the same",
+        "worker-1: waiting, attempt 0: h2: needs 0.6 reserved cpus, 0.25 offered, 0.35 missing",
     ];
     assert_eq!(changes(None, &before), first);
     let mut after = before.clone();

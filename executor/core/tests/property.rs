@@ -158,7 +158,18 @@ impl World {
                 self.alive.remove(&key(run));
                 self.uncleared.remove(&(run.task.clone(), run.service.to_string()));
             }
-            _ => {}
+            Work::Prepared(_)
+            | Work::Refused { .. }
+            | Work::Progressed { .. }
+            | Work::Fetched(_)
+            | Work::FetchFailed { .. }
+            | Work::Installed { .. }
+            | Work::InstallFailed { .. }
+            | Work::Rendered { .. }
+            | Work::RenderFailed { .. }
+            | Work::StartFailed { .. }
+            | Work::Probed { .. }
+            | Work::Destroyed(_) => {}
         }
         self.put(Input::Worked(work));
     }
@@ -177,7 +188,15 @@ impl World {
             Work::Rendered { run, .. } => Work::RenderFailed { run, reason: reason() },
             Work::Started(run) => Work::StartFailed { run, reason: reason() },
             Work::Probed { run, .. } => Work::Probed { run, answer: Err(reason()) },
-            other => other,
+            failed @ (Work::Refused { .. }
+            | Work::Progressed { .. }
+            | Work::FetchFailed { .. }
+            | Work::InstallFailed { .. }
+            | Work::RenderFailed { .. }
+            | Work::StartFailed { .. }
+            | Work::Exited { .. }
+            | Work::Cleared(_)
+            | Work::Destroyed(_)) => failed,
         };
         self.owed[nth] = failed;
     }
@@ -200,7 +219,7 @@ impl World {
             110..=129 => self.acknowledge(nth),
             130..=149 if self.opening => self.open(),
             150..=154 if self.subscribed || self.opening => self.close(),
-            155..=164 if self.subscribed && (self.launched.is_empty() || nth % 3 == 0) => {
+            155..=164 if self.subscribed && (self.launched.is_empty() || nth.is_multiple_of(3)) => {
                 if self.launched.insert(task(id)) {
                     self.put(Input::Launch(Launch { order: order(id), description: id.as_bytes().to_vec() }));
                 }

@@ -339,7 +339,9 @@ fn a_bundle_is_fetched_once_for_all_instances_from_whoever_has_it() {
     let failed = || Work::FetchFailed { bundle: Digest([1; 32]), reason: "connection refused".into() };
     stage.work(failed());
     stage.work(failed());
-    stage.pass(SECOND);
+    stage.pass(SECOND - Duration::from_millis(1));
+    assert_eq!(stage.done.iter().filter(|line| line.starts_with("fetch")).count(), 2);
+    stage.pass(Duration::from_millis(1));
     stage.host = Host::Works;
     stage.work(Work::Fetched(Digest([1; 32])));
     let log = stage.log();

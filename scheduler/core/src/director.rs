@@ -159,7 +159,10 @@ impl Director {
     fn plan(&mut self, now: Timestamp) -> bool {
         let plan = plan(&self.state, &self.session, &self.policy, now);
         let unmet = plan.unmet.is_some().then(|| self.session.unmet.clone());
+        let updates = self.session.updates.len();
         self.session.took(now, &self.state, &plan);
+        // What waits until there is no update may go on, even if the updates themselves led to nothing.
+        let has_taken = self.session.updates.len() < updates;
         let unmet_changed = unmet.is_some_and(|before| before != self.session.unmet);
         let Plan { subscribe, calls, entries, answers, .. } = plan;
         let before = self.outputs.len();
@@ -182,7 +185,7 @@ impl Director {
         if unmet_changed {
             self.publish();
         }
-        self.outputs.len() > before
+        has_taken || self.outputs.len() > before
     }
 }
 

@@ -13,11 +13,13 @@ pub const MEMBERS: &str = "members";
 
 /// Renders `members`: by role, each member that has a place, with its host and ports.
 ///
+/// Every role that was applied is there, if only with an empty list: templates may take that for granted.
 /// The text is JSON with sorted keys, so that equal states have equal texts. Members that have been given up are left
 /// out. `None` if it would have more than 64 KiB.
 #[must_use]
 pub fn members(state: &State) -> Option<String> {
-    let mut roles: BTreeMap<&str, Vec<serde_json::Value>> = BTreeMap::new();
+    let applied = state.desired.iter().flat_map(|desired| &desired.roles);
+    let mut roles: BTreeMap<&str, Vec<serde_json::Value>> = applied.map(|role| (role.id.as_str(), Vec::new())).collect();
     for (id, instance) in &state.instances {
         let Some(task) = instance.live.as_ref().and_then(|task| state.tasks.get(task)) else { continue };
         roles.entry(instance.role.as_str()).or_default().push(serde_json::json!({

@@ -90,7 +90,8 @@ fn disk_of(amount: &Amount) -> u64 {
 /// The usable ports of an offer.
 fn ports(offer: &Offer, of: Option<Reservation>) -> BTreeSet<u16> {
     let resources = offer.resources.iter().filter(|resource| of.is_none_or(|of| resource.reservation == of));
-    let sets = resources.filter_map(|resource| if let Amount::Ports(ports) = &resource.amount { Some(ports) } else { None });
+    let sets =
+        resources.filter_map(|resource| if let Amount::Ports(ports) = &resource.amount { Some(ports) } else { None });
     let numbers = sets.flat_map(|ports| ports.ranges().iter().flat_map(|range| range.first..=range.last));
     numbers.filter(|number| *number != 0).collect()
 }
@@ -101,7 +102,8 @@ fn resource() -> impl Strategy<Value = Resource> {
         (0..8_u64).prop_map(|cpus| Amount::Cpus(MilliCpus(cpus))),
         (0..8_u64).prop_map(|mem| Amount::Mem(Bytes(mem))),
         (0..8_u64).prop_map(|disk| Amount::Disk(Bytes(disk))),
-        (0..6_u16, 0..4_u16).prop_map(|(first, more)| Amount::Ports(Ports::new([PortRange { first, last: first + more }]))),
+        (0..6_u16, 0..4_u16)
+            .prop_map(|(first, more)| Amount::Ports(Ports::new([PortRange { first, last: first + more }]))),
     ];
     (reservation, amount).prop_map(|(reservation, amount)| Resource { reservation, amount })
 }
@@ -145,13 +147,17 @@ fn case() -> impl Strategy<Value = Case> {
     (vec(role(), 0..5), vec(offer(), 0..6), ceiling, 0..3_u8).prop_map(|(roles, offers, ceiling, occupied)| Case {
         state: state(ceiling, occupied),
         roles,
-        offers: offers.into_iter().enumerate().map(|(nth, (agent, resources, unavailable))| Offer {
-            id: OfferId::new(format!("offer-{nth}")),
-            agent: AgentId::new(format!("agent-{agent}")),
-            hostname: format!("host-{agent}"),
-            resources,
-            unavailable,
-        }).collect(),
+        offers: offers
+            .into_iter()
+            .enumerate()
+            .map(|(nth, (agent, resources, unavailable))| Offer {
+                id: OfferId::new(format!("offer-{nth}")),
+                agent: AgentId::new(format!("agent-{agent}")),
+                hostname: format!("host-{agent}"),
+                resources,
+                unavailable,
+            })
+            .collect(),
     })
 }
 
@@ -279,13 +285,16 @@ fn binds(case: &Case, needs: &RoleNeeds, offer: &Offer, reason: &Reason) -> bool
         Reason::Mem { asked, offered } => {
             asked > offered && is(asked.0, mem.0, needs.mem.0) && offered.0 == amount(offer, reserved, mem_of)
         }
-        Reason::Disk { asked, offered } => asked > offered && *asked == needs.disk && offered.0 == amount(offer, None, disk_of),
+        Reason::Disk { asked, offered } => {
+            asked > offered && *asked == needs.disk && offered.0 == amount(offer, None, disk_of)
+        }
         Reason::Port { name, number } => {
             let twice = needs.ports.values().filter(|fixed| **fixed == Some(*number)).count() > 1;
             needs.ports.get(name) == Some(&Some(*number)) && (twice || !ports(offer, None).contains(number))
         }
         Reason::Ports { asked, offered } => {
-            asked > offered && usize::try_from(*asked).unwrap() == needs.ports.values().filter(|fixed| fixed.is_none()).count()
+            asked > offered
+                && usize::try_from(*asked).unwrap() == needs.ports.values().filter(|fixed| fixed.is_none()).count()
         }
         Reason::Occupied { by } => by.as_str().starts_with("waiting-") || !case.is_free(&offer.agent),
         Reason::CeilingCpus { asked, ceiling } => asked > ceiling,
@@ -295,7 +304,7 @@ fn binds(case: &Case, needs: &RoleNeeds, offer: &Offer, reason: &Reason) -> bool
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn every_matching_has_the_lettered_properties(case in case()) {

@@ -48,6 +48,12 @@ impl Refused {
 impl From<Invalids> for Refused {
     fn from(invalids: Invalids) -> Self {
         let title = format!("the {} is not valid", invalids.document);
+        if let [invalid] = invalids.all.as_slice()
+            && invalid.path.is_empty()
+        {
+            // It can't even be read, so there are no fields to name.
+            return Self::new(StatusCode::BAD_REQUEST, &title, invalid.problem.as_str());
+        }
         let error =
             |invalid: epic_common::invalid::Invalid| FieldError { path: invalid.path, problem: invalid.problem };
         Self::fields(&title, invalids.all.into_iter().map(error).collect())

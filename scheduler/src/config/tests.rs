@@ -90,8 +90,10 @@ fn a_file_with_what_is_no_option_or_no_file_is_refused() {
 #[test]
 fn a_wrong_value_is_named_with_where_it_is_from() {
     let (_folder, file) = with_file("unreachable-after: soon\n");
-    let wrong = "for '--unreachable-after <UNREACHABLE_AFTER>': \"soon\" is not a duration, such as 500ms, 30s, 5m, 12h or 21d";
-    let from_file = format!("invalid value 'soon' {wrong} (in {file}); see epic-scheduler --help").replace("--config=", "--config ");
+    let wrong =
+        "for '--unreachable-after <UNREACHABLE_AFTER>': \"soon\" is not a duration, such as 500ms, 30s, 5m, 12h or 21d";
+    let from_file = format!("invalid value 'soon' {wrong} (in {file}); see epic-scheduler --help")
+        .replace("--config=", "--config ");
     assert_eq!(refused(&[&file]), from_file);
     let from_flag = format!("invalid value 'soon' {wrong}; see epic-scheduler --help");
     assert_eq!(refused(&["--unreachable-after=soon"]), from_flag);
@@ -148,7 +150,10 @@ fn agents_are_told_an_address_that_they_can_reach() {
     fails(&[away, "--advertise=http://[::ffff:127.0.0.1]:1"], loopback);
     fails(&["--master=127.0.0.1:1,10.0.0.1:1"], loopback);
     fails(&["--master=zk://10.0.0.1:2181/mesos"], loopback);
-    fails(&[MASTER, "--listen=0.0.0.0:1"], "--listen 0.0.0.0 is no address to reach this scheduler at; name an address");
+    fails(
+        &[MASTER, "--listen=0.0.0.0:1"],
+        "--listen 0.0.0.0 is no address to reach this scheduler at; name an address",
+    );
     fails(&[MASTER, "--advertise=http://[::]:1"], "--advertise [::] is no address");
     fails(&[MASTER, "--advertise=https://10.0.0.2:1"], "must be http://HOST:PORT");
     fails(&[MASTER, "--advertise=10.0.0.2:1"], "is not a URL");
@@ -160,7 +165,9 @@ fn page() -> String {
     let mut command = Config::command();
     command.build();
     let about = command.get_long_about().map(ToString::to_string).unwrap_or_default();
-    let mut page = format!("# Options of epic-scheduler\n\n{about}\n\n| option | environment | default | is |\n|---|---|---|---|\n");
+    let mut page = format!(
+        "# Options of epic-scheduler\n\n{about}\n\n| option | environment | default | is |\n|---|---|---|---|\n"
+    );
     for arg in command.get_arguments() {
         let Some(flag) = arg.get_long() else { continue };
         let name = if arg.get_action().takes_values() {
@@ -169,8 +176,10 @@ fn page() -> String {
             String::new()
         };
         let variable = arg.get_env().map(|name| format!("`{}`", name.display())).unwrap_or_default();
-        let default: Vec<_> = arg.get_default_values().iter().map(|value| format!("`{}`", value.display())).collect();
-        let mut help = arg.get_help().map(ToString::to_string).unwrap_or_default().replace('|', "\\|").replace('<', "\\<");
+        let default = if arg.get_action().takes_values() { arg.get_default_values() } else { &[] };
+        let default: Vec<_> = default.iter().map(|value| format!("`{}`", value.display())).collect();
+        let mut help =
+            arg.get_help().map(ToString::to_string).unwrap_or_default().replace('|', "\\|").replace('<', "\\<");
         let values = arg.get_possible_values();
         if arg.get_action().takes_values() && !values.is_empty() {
             let values: Vec<_> = values.iter().map(|value| format!("`{}`", value.get_name())).collect();

@@ -46,8 +46,8 @@ pub(super) fn link(link: &Link) -> String {
         Link::Up { .. } => "subscribed to Mesos".to_owned(),
         Link::Connecting { .. } => "not subscribed to Mesos: the subscription is being asked for".to_owned(),
         Link::Down { why, .. } if why.is_empty() => "not subscribed to Mesos yet".to_owned(),
-        Link::Down { why, retry, .. } if *retry == Timestamp(u64::MAX) => format!("not subscribed to Mesos: {why}"),
-        Link::Down { why, retry, .. } => format!("not subscribed to Mesos: {why}; the next try is at {retry}"),
+        // The time of the next try changes every few seconds, and with it all that is shown.
+        Link::Down { why, .. } => format!("not subscribed to Mesos, but trying again: {why}"),
         Link::Stopped { why } => format!("not subscribed to Mesos, and no longer trying: {why}"),
     }
 }

@@ -76,6 +76,9 @@ fn what_a_crash_left_is_removed_and_what_is_damaged_is_set_aside() {
     assert_eq!(artifacts.find(&digest), None);
     assert_eq!(artifacts.add_executor(&program).unwrap(), digest, "the original makes up for it");
     assert_eq!(fs::read(&kept).unwrap(), b"program");
+    fs::write(&kept, "Program").unwrap();
+    artifacts.add_executor(&program).unwrap();
+    assert_eq!(fs::read(&kept).unwrap(), b"program", "damage of the same length is found when it is added again");
 }
 
 #[test]

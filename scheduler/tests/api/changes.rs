@@ -175,7 +175,7 @@ async fn what_is_wrong_with_a_document_is_said_by_path() {
     );
     assert_eq!(put(vec![0xff, 0xfe]).await, "400 invalid: the body is not UTF-8");
     assert_eq!(put(vec![b'a'; 262_145]).await, "413 too-large: the body is too large");
-    assert!(put(vec![b'a'; 262_144]).await.starts_with("422 invalid: the platform is not valid"));
-    assert!(put(Vec::new()).await.starts_with("422 invalid: the platform is not valid"));
+    assert!(put(vec![b'a'; 262_144]).await.starts_with("400 invalid: the platform is not valid"));
+    assert!(put(Vec::new()).await.starts_with("400 invalid: the platform is not valid"));
     assert_eq!(server.asked.lock().unwrap().len(), 0);
 }

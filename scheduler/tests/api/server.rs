@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use epic_common::ids::Digest;
@@ -17,6 +18,9 @@ use reqwest::{Client, Method, Response};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
+
+/// A busy machine is no failure.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const TOKEN: &str = "0123456789abcdef";
 
@@ -92,7 +96,7 @@ impl Server {
 
     /// Asks with headers and a body.
     pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Response {
-        let request = self.client.request(method, self.url(path)).body(body);
+        let request = self.client.request(method, self.url(path)).body(body).timeout(PATIENCE);
         headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await.unwrap()
     }
 

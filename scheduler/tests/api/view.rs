@@ -51,7 +51,7 @@ fn without_a_subscription_everybody_waits_for_it() {
     let mut history = History::demo(1);
     history.published.link =
         Link::Down { retry: Timestamp(9_000_000), tries: 3, why: "master m:5050 refused".to_owned() };
-    let why = "not subscribed to Mesos: master m:5050 refused; the next try is at 1970-01-01T00:00:09Z";
+    let why = "not subscribed to Mesos, but trying again: master m:5050 refused";
     let expected = format!(
         "installing 0% since 1970-01-01T00:00:02Z\n  {why}\n\
          controller-0 waiting attempt 0 since 02Z: \n  {why}\n\

@@ -42,7 +42,11 @@ pub(crate) fn fact() -> impl Strategy<Value = Fact> {
             cpus: MilliCpus(cpus),
             mem: Bytes(mem)
         }),
-        (TEXT, any::<u64>(), digest()).prop_map(|(name, generation, sha256)| Fact::DocumentChanged { name, generation, sha256 }),
+        (TEXT, any::<u64>(), digest()).prop_map(|(name, generation, sha256)| Fact::DocumentChanged {
+            name,
+            generation,
+            sha256
+        }),
     ]
 }
 
@@ -55,8 +59,10 @@ fn agent() -> impl Strategy<Value = AgentId> {
 }
 
 fn task() -> impl Strategy<Value = TaskId> {
-    (select(vec!["controller", "worker"]), 0..3_u32, 1..4_u32)
-        .prop_map(|(role, ordinal, attempt)| TaskId { instance: InstanceId::of(&RoleId::from(role), ordinal), attempt: Attempt(attempt) })
+    (select(vec!["controller", "worker"]), 0..3_u32, 1..4_u32).prop_map(|(role, ordinal, attempt)| TaskId {
+        instance: InstanceId::of(&RoleId::from(role), ordinal),
+        attempt: Attempt(attempt),
+    })
 }
 
 fn state() -> impl Strategy<Value = TaskState> {
@@ -81,16 +87,18 @@ fn executor() -> impl Strategy<Value = Executor> {
 fn launch() -> impl Strategy<Value = LaunchDecided> {
     let place = (task(), agent(), TEXT, NAME, TEXT);
     let takes = (grant(), any::<u64>(), vec(1..=u16::MAX, 0..3), executor());
-    (place, takes).prop_map(|((task, agent, hostname, offer, stream), (grant, disk, ports_reserved, executor))| LaunchDecided {
-        task,
-        agent,
-        hostname,
-        offer: offer.as_str().into(),
-        stream: StreamId(stream),
-        grant,
-        disk_reserved: Bytes(disk),
-        ports_reserved,
-        executor,
+    (place, takes).prop_map(|((task, agent, hostname, offer, stream), (grant, disk, ports_reserved, executor))| {
+        LaunchDecided {
+            task,
+            agent,
+            hostname,
+            offer: offer.as_str().into(),
+            stream: StreamId(stream),
+            grant,
+            disk_reserved: Bytes(disk),
+            ports_reserved,
+            executor,
+        }
     })
 }
 
@@ -124,9 +132,14 @@ fn status() -> impl Strategy<Value = StatusRecorded> {
 }
 
 fn desired() -> impl Strategy<Value = Desired> {
-    let bundle = (digest(), any::<u64>(), TEXT, TEXT)
-        .prop_map(|(sha256, bytes, distro_id, version)| Bundle { sha256, bytes, distro_id, version });
-    let ceiling = (any::<u64>(), any::<u64>()).prop_map(|(cpus, mem)| Ceiling { cpus: MilliCpus(cpus), mem: Bytes(mem) });
+    let bundle = (digest(), any::<u64>(), TEXT, TEXT).prop_map(|(sha256, bytes, distro_id, version)| Bundle {
+        sha256,
+        bytes,
+        distro_id,
+        version,
+    });
+    let ceiling =
+        (any::<u64>(), any::<u64>()).prop_map(|(cpus, mem)| Ceiling { cpus: MilliCpus(cpus), mem: Bytes(mem) });
     let members = (0..3_u32, 0..4_u32)
         .prop_map(|(controllers, workers)| [("controller".into(), controllers), ("worker".into(), workers)].into());
     (TEXT, bundle, (role("controller"), role("worker")), members, option::of(ceiling), any::<bool>()).prop_map(
@@ -142,14 +155,11 @@ fn desired() -> impl Strategy<Value = Desired> {
 }
 
 fn role(id: &'static str) -> impl Strategy<Value = RoleNeeds> {
-    let endpoint = (NAME, TEXT, TEXT, TEXT, any::<bool>()).prop_map(|(service, scheme, port, path, is_dashboard)| Endpoint {
-        service: service.as_str().into(),
-        scheme,
-        port,
-        path,
-        is_dashboard,
+    let endpoint = (NAME, TEXT, TEXT, TEXT, any::<bool>()).prop_map(|(service, scheme, port, path, is_dashboard)| {
+        Endpoint { service: service.as_str().into(), scheme, port, path, is_dashboard }
     });
-    let cardinality = prop_oneof![any::<u32>().prop_map(Cardinality::Exactly), any::<u32>().prop_map(Cardinality::AtLeast)];
+    let cardinality =
+        prop_oneof![any::<u32>().prop_map(Cardinality::Exactly), any::<u32>().prop_map(Cardinality::AtLeast)];
     let amounts = (any::<u64>(), any::<u64>(), any::<u64>());
     let ports = btree_map(NAME, option::of(1..=u16::MAX), 0..3);
     (cardinality, amounts, ports, any::<bool>(), vec(endpoint, 0..2)).prop_map(

@@ -82,7 +82,11 @@ fn an_entry_says_which_field_is_wrong() {
         "desired.roles.cardinality is missing",
     );
     check_entry(7, change!(LaunchDecided, fact, fact.grant = None), "launch_decided.grant is missing");
-    check_entry(7, change!(LaunchDecided, fact, fact.ports_reserved[0] = 65_536), "launch_decided.ports_reserved can't be 65536");
+    check_entry(
+        7,
+        change!(LaunchDecided, fact, fact.ports_reserved[0] = 65_536),
+        "launch_decided.ports_reserved can't be 65536",
+    );
     check_entry(7, change!(LaunchDecided, fact, fact.executor = None), "launch_decided.executor is missing");
     check_entry(
         8,
@@ -91,7 +95,11 @@ fn an_entry_says_which_field_is_wrong() {
     );
     check_entry(10, change!(StatusRecorded, fact, fact.state = 99), "status_recorded.state can't be 99");
     check_entry(10, change!(StatusRecorded, fact, fact.state = 0), "status_recorded.state is missing");
-    check_entry(10, change!(StatusRecorded, fact, fact.uuid = Some(vec![1; 15])), "status_recorded.uuid has 15 bytes instead of 16");
+    check_entry(
+        10,
+        change!(StatusRecorded, fact, fact.uuid = Some(vec![1; 15])),
+        "status_recorded.uuid has 15 bytes instead of 16",
+    );
     check_entry(
         10,
         change!(StatusRecorded, fact, fact.report.as_mut().unwrap().percent = Some(101)),

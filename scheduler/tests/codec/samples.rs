@@ -21,7 +21,12 @@ pub(crate) fn every_kind() -> Vec<Entry> {
         Fact::FrameworkChosen { framework: "5f0c7b1e-8d5b-4d6f-9a43-2f6f0d7c1b11".into(), role: "BlueData".to_owned() },
         Fact::TokenSet { sha256: Digest([0x11; 32]) },
         Fact::PlatformApplied { desired: Box::new(desired()), key: Some("apply-1".to_owned()) },
-        Fact::ReservationSeen { agent: "agent-1".into(), hostname: "127.0.1.11".to_owned(), cpus: MilliCpus(2_000), mem: Bytes(2 << 30) },
+        Fact::ReservationSeen {
+            agent: "agent-1".into(),
+            hostname: "127.0.1.11".to_owned(),
+            cpus: MilliCpus(2_000),
+            mem: Bytes(2 << 30),
+        },
         launch("controller-0.1", "agent-1"),
         launch("worker-0.1", "agent-2"),
         launch("worker-1.1", "agent-3"),
@@ -30,8 +35,16 @@ pub(crate) fn every_kind() -> Vec<Entry> {
         status("worker-1.1", TaskState::Unreachable, None),
         Fact::ReplacementDecided { task: task("worker-1.1") },
         Fact::StrangerSeen { task: "someone-elses".to_owned(), agent: "agent-9".into(), state: TaskState::Running },
-        Fact::KillDecided { task: task("worker-0.1"), why: "a restart was asked for".to_owned(), key: Some("restart-1".to_owned()) },
-        status("controller-0.1", TaskState::Failed, Some(Ended { failures: 3, not_before: Timestamp(1_800_000_009_000_000) })),
+        Fact::KillDecided {
+            task: task("worker-0.1"),
+            why: "a restart was asked for".to_owned(),
+            key: Some("restart-1".to_owned()),
+        },
+        status(
+            "controller-0.1",
+            TaskState::Failed,
+            Some(Ended { failures: 3, not_before: Timestamp(1_800_000_009_000_000) }),
+        ),
         Fact::PlatformStopped { key: Some("stop-1".to_owned()) },
         Fact::PlatformStarted { key: None },
         Fact::UninstallBegun { key: Some(String::new()) },
@@ -76,7 +89,12 @@ pub(crate) const KINDS: usize = 14;
 fn desired() -> Desired {
     Desired {
         name: "demo".to_owned(),
-        bundle: Bundle { sha256: Digest([0xab; 32]), bytes: 1 << 33, distro_id: "open/platform".to_owned(), version: "0.1.0".to_owned() },
+        bundle: Bundle {
+            sha256: Digest([0xab; 32]),
+            bytes: 1 << 33,
+            distro_id: "open/platform".to_owned(),
+            version: "0.1.0".to_owned(),
+        },
         roles: vec![role("controller", Cardinality::Exactly(1)), role("worker", Cardinality::AtLeast(1))],
         members: [("controller".into(), 1), ("worker".into(), 2)].into(),
         ceiling: Some(Ceiling { cpus: MilliCpus(1_500), mem: Bytes(1 << 30) }),
@@ -140,7 +158,12 @@ fn status(task: &str, state: TaskState, ended: Option<Ended>) -> Fact {
             phase: Phase::Ready,
             percent: Some(100),
             documents: [("members".to_owned(), 1)].into(),
-            services: vec![ServiceReport { id: "prometheus".into(), ready: true, restarts: 2, reason: "was slow".to_owned() }],
+            services: vec![ServiceReport {
+                id: "prometheus".into(),
+                ready: true,
+                restarts: 2,
+                reason: "was slow".to_owned(),
+            }],
         }),
         ended,
     }))

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use epic_scheduler::journal::Journal;
+use epic_scheduler::journal::{Journal, Recovered};
 use epic_scheduler::journal::local::Local;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tempfile::TempDir;
@@ -40,6 +40,33 @@ fn a_directory_in_use_names_who_uses_it() {
     assert!(said.contains(&format!("is in use by pid {}; stop that process", std::process::id())), "{said}");
     drop(journal);
     Local::open(state.path()).unwrap();
+}
+
+#[test]
+fn a_look_finds_what_opening_finds_and_changes_nothing() {
+    let parent = TempDir::new().unwrap();
+    let state = parent.path().join("state");
+    assert_eq!(Local::look(&state).unwrap(), Recovered::default());
+    assert!(!state.exists(), "a look makes no directory");
+    let (mut journal, _) = Local::open(&state).unwrap();
+    fill(&mut journal, &[b"one", b"two"]);
+    let in_use = chain(&Local::look(&state).unwrap_err());
+    assert!(in_use.contains(&format!("is in use by pid {}", std::process::id())), "{in_use}");
+    drop(journal);
+    let torn = [fs::read(segment(&state, 1)).unwrap(), vec![7; 5]].concat();
+    fs::write(segment(&state, 1), &torn).unwrap();
+    let lock = fs::read(state.join("lock")).unwrap();
+    let looked = Local::look(&state).unwrap();
+    assert_eq!((sum(&looked).len(), looked.cut.as_ref().map(|cut| cut.bytes)), (2, Some(5)));
+    assert_eq!(fs::read(segment(&state, 1)).unwrap(), torn, "a look cuts nothing");
+    assert_eq!(fs::read(state.join("lock")).unwrap(), lock, "a look takes no lock");
+    let (journal, opened) = Local::open(&state).unwrap();
+    assert_eq!(opened, looked);
+    drop(journal);
+    fs::remove_file(state.join("fence")).unwrap();
+    assert!(chain(&Local::look(&state).unwrap_err()).contains("is missing beside a journal that is there"));
+    fs::remove_dir_all(state.join("journal")).unwrap();
+    assert_eq!(Local::look(&state).unwrap(), Recovered::default());
 }
 
 #[test]

@@ -42,6 +42,10 @@ impl Mesos {
                 }
             }
             Call::Message { agent, nudge, .. } => self.message(agent, nudge),
+            Call::Teardown if self.teardowns_to_refuse > 0 => {
+                self.teardowns_to_refuse -= 1;
+                return CallAnswer::Refused("not now".to_owned());
+            }
             Call::Teardown => self.teardown(),
         }
         CallAnswer::Accepted
@@ -73,7 +77,8 @@ impl Mesos {
         assert!(self.task_names.insert((framework.clone(), name.clone())), "the task id {name} was used before");
         let known = self.executors.entry(launch.executor.id.clone()).or_insert_with(|| launch.executor.clone());
         assert_eq!(*known, launch.executor, "an executor id has two descriptions");
-        let runs = self.agents[agent].tasks.values().any(|task| task.is_alive() && task.executor.id == launch.executor.id);
+        let runs =
+            self.agents[agent].tasks.values().any(|task| task.is_alive() && task.executor.id == launch.executor.id);
         let takes = Pool::asked(&launch.resources).expect("a task asks only for what was offered");
         let asked = if runs { takes.clone() } else { takes.clone().with(&launch.executor) };
         assert!(left.holds(&asked), "{name} asks for {asked:?} of an offer of {left:?}");
@@ -81,7 +86,8 @@ impl Mesos {
             self.launches_to_lose -= 1;
             return left;
         }
-        let documents = launch.order.documents.iter().map(|document| (document.name.clone(), document.generation)).collect();
+        let documents =
+            launch.order.documents.iter().map(|document| (document.name.clone(), document.generation)).collect();
         let host = self.agents.get_mut(agent).expect("an offer is of an agent that is there");
         let task = Task {
             framework,
@@ -105,7 +111,8 @@ impl Mesos {
         if elsewhere {
             return;
         }
-        let known = self.agents.get(agent).is_some_and(|host| host.presence == Presence::Registered && host.tasks.contains_key(name));
+        let registered = self.agents.get(agent).filter(|host| host.presence == Presence::Registered);
+        let known = registered.and_then(|host| host.tasks.get(name)).is_some_and(|task| self.is_ours(task));
         if !known {
             self.reconcile(agent, name);
             return;
@@ -142,7 +149,8 @@ impl Mesos {
         let Nudge::Document { instance, document } = nudge;
         let uuid = self.next_uuid();
         let Some(host) = self.agents.get_mut(agent).filter(|host| host.is_up()) else { return };
-        let mut readers = host.tasks.iter_mut().filter(|(_, task)| task.order.task.instance == *instance && task.is_alive());
+        let mut readers =
+            host.tasks.iter_mut().filter(|(_, task)| task.order.task.instance == *instance && task.is_alive());
         let Some((name, task)) = readers.next() else { return };
         let known = task.documents.get(&document.name).copied().unwrap_or(0);
         if known < document.generation && task.state == TaskState::Running {

@@ -39,7 +39,9 @@ impl Mesos {
         let Some(task) = self.agents.get_mut(agent).and_then(|host| host.tasks.get_mut(name)) else { return };
         task.sent_at = None;
         let (arrived, state) = (task.arrived, task.forwarded);
-        if self.removed.contains(&task.framework) || self.framework.as_ref().is_some_and(|known| *known != task.framework) {
+        if self.removed.contains(&task.framework)
+            || self.framework.as_ref().is_some_and(|known| *known != task.framework)
+        {
             // The master tells the agent to shut that framework down.
             self.forget(agent, name);
         } else if !arrived {
@@ -53,7 +55,9 @@ impl Mesos {
     pub(super) fn mark_unreachable(&mut self, agent: &AgentId) {
         let Some(host) = self.agents.get_mut(agent) else { return };
         (host.presence, host.unreachable_at) = (Presence::Unreachable, None);
-        let names: Vec<_> = host.tasks.keys().cloned().collect();
+        let framework = &self.framework;
+        let ours = host.tasks.iter().filter(|(_, task)| framework.as_ref() == Some(&task.framework));
+        let names: Vec<_> = ours.map(|(name, _)| name.clone()).collect();
         self.rescind(|whose| whose == agent);
         for name in names {
             self.say_state(agent, &name, TaskState::Unreachable, "REASON_SLAVE_REMOVED");

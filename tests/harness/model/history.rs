@@ -70,7 +70,11 @@ impl History {
                 assert!(!entries.is_empty(), "an empty batch");
             }
             Output::Subscribe(subscribe) => {
-                assert_eq!(Some(&subscribe.framework), durable.framework.as_ref(), "it subscribes with an id that isn't durable");
+                assert_eq!(
+                    Some(&subscribe.framework),
+                    durable.framework.as_ref(),
+                    "it subscribes with an id that isn't durable"
+                );
             }
             Output::Call(_, call) => self.call(call, durable, stream, mesos),
             Output::Unsubscribe(_) | Output::Answer(..) | Output::Publish(_) | Output::Halt(_) => {}
@@ -129,7 +133,8 @@ impl History {
         let mut counted = BTreeSet::new();
         for (_, name, task) in mesos.tasks().filter(|(_, _, task)| task.is_alive()) {
             let Ok(id) = name.parse::<TaskId>() else { continue };
-            let ours = durable.framework.as_ref() == Some(&task.framework) && self.decided.contains(&(task.framework.clone(), id.clone()));
+            let ours = durable.framework.as_ref() == Some(&task.framework)
+                && self.decided.contains(&(task.framework.clone(), id.clone()));
             if !ours || durable.strangers.contains_key(name) {
                 continue;
             }

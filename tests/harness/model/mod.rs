@@ -45,6 +45,8 @@ pub struct Mesos {
     pub launches_to_lose: u32,
     /// Kills that will vanish between master and agent without a word.
     pub kills_to_lose: u32,
+    /// How often TEARDOWN will be refused.
+    pub teardowns_to_refuse: u32,
     /// Frameworks that were torn down and are still remembered.
     pub removed: BTreeSet<FrameworkId>,
     framework: Option<FrameworkId>,
@@ -78,6 +80,10 @@ impl Mesos {
         self.framework = Some(subscribe.framework.clone());
         self.stream = Some(stream.clone());
         self.suppressed = subscribe.suppressed;
+        // Nobody is left to hear what tasks of another framework have still to say.
+        for host in self.agents.values_mut() {
+            host.tasks.retain(|_, task| task.is_alive() || task.framework == subscribe.framework);
+        }
         // Offers are void without a word. Filters stay: a master that hasn't noticed the break doesn't deactivate.
         self.offers.clear();
         self.say(Event::Subscribed);
@@ -112,8 +118,12 @@ impl Mesos {
 
     /// Does all that is due: executors go on, updates are sent or sent again, agents are given up, offers are made.
     pub fn step(&mut self, now: Timestamp) {
-        let late: Vec<_> =
-            self.agents.values().filter(|agent| agent.unreachable_at.is_some_and(|at| at <= now)).map(|agent| agent.id.clone()).collect();
+        let late: Vec<_> = self
+            .agents
+            .values()
+            .filter(|agent| agent.unreachable_at.is_some_and(|at| at <= now))
+            .map(|agent| agent.id.clone())
+            .collect();
         for agent in late {
             self.mark_unreachable(&agent);
         }
@@ -132,7 +142,8 @@ impl Mesos {
             task.enter(now, (agent, name), state, uuid);
         }
         let due = task.sent_at.is_none_or(|sent| sent + agent::RESEND <= now);
-        if let (true, true, Some(status)) = (up && due, subscribed, task.pending.front().cloned()) {
+        let ours = self.framework.as_ref() == Some(&task.framework);
+        if let (true, true, Some(status)) = (up && due, subscribed && ours, task.pending.front().cloned()) {
             task.sent_at = Some(now);
             task.forwarded = status.state;
             self.say(Event::Update(Box::new(status)));
@@ -143,7 +154,9 @@ impl Mesos {
     #[must_use]
     pub fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
         let subscribed = self.stream.is_some();
-        let tasks = self.tasks().filter_map(|(agent, _, task)| task.deadline(agent.is_up() && subscribed));
+        let tasks = self
+            .tasks()
+            .filter_map(|(agent, _, task)| task.deadline(agent.is_up() && subscribed && self.is_ours(task)));
         let agents = self.agents.values().filter_map(|agent| agent.unreachable_at);
         tasks.chain(agents).chain(self.filters_end(now)).min()
     }
@@ -151,6 +164,12 @@ impl Mesos {
     /// Lists all tasks with their agents.
     pub fn tasks(&self) -> impl Iterator<Item = (&Agent, &str, &Task)> {
         self.agents.values().flat_map(|agent| agent.tasks.iter().map(move |(name, task)| (agent, name.as_str(), task)))
+    }
+
+    /// Tells whether a task is of the framework that is known.
+    #[must_use]
+    pub fn is_ours(&self, task: &Task) -> bool {
+        self.framework.as_ref() == Some(&task.framework)
     }
 
     /// Lists the names of all tasks that run, also where the master can't see them.
@@ -198,7 +217,7 @@ impl Mesos {
         let reason = "REASON_RECONCILIATION";
         let state = match self.agents.get(agent) {
             None => TaskState::Unknown,
-            Some(known) => match (known.presence, known.tasks.get(name)) {
+            Some(known) => match (known.presence, known.tasks.get(name).filter(|task| self.is_ours(task))) {
                 (Presence::Registered, Some(task)) => task.forwarded,
                 (Presence::Registered, None) => TaskState::Gone,
                 (Presence::Recovering, _) => return,

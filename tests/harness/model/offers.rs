@@ -31,7 +31,10 @@ impl Mesos {
         let agents: Vec<_> = self.agents.values().filter(|agent| agent.is_up()).map(|agent| agent.id.clone()).collect();
         for agent in agents {
             let free = self.free(&agent);
-            let filtered = self.filters.iter().any(|filter| filter.agent == agent && filter.until > now && filter.refused.holds(&free));
+            let filtered = self
+                .filters
+                .iter()
+                .any(|filter| filter.agent == agent && filter.until > now && filter.refused.holds(&free));
             if free.is_allocatable() && !filtered {
                 self.offer(&agent, free);
             }
@@ -60,7 +63,12 @@ impl Mesos {
     }
 
     /// Takes an offer back from the framework; what it left is not offered again for a while.
-    pub(super) fn settle_offer(&mut self, now: Timestamp, offer: &OfferId, left: Option<(Pool, Duration)>) -> Option<(AgentId, Pool)> {
+    pub(super) fn settle_offer(
+        &mut self,
+        now: Timestamp,
+        offer: &OfferId,
+        left: Option<(Pool, Duration)>,
+    ) -> Option<(AgentId, Pool)> {
         let (agent, pool) = self.offers.remove(offer)?;
         if let Some((refused, refuse)) = left {
             self.filters.push(Filter { agent: agent.clone(), refused, until: now + refuse });

@@ -10,14 +10,14 @@ use epic_scheduler_core::state::platform::{Bundle, Desired, RoleNeeds};
 
 use super::{Agent, Pool, Presence};
 
-/// Makes agents `agent-1`, `agent-2`, …, each with 2 cores and 2 GiB reserved, 10 GiB of disk and 100 ports.
+/// Makes agents `agent-1`, `agent-2`, …, each with 2 cores and 2 GiB reserved, 10 GiB of disk and 10 ports.
 #[must_use]
 pub fn agents(count: u8) -> Vec<Agent> {
     let total = Pool {
         cpus: MilliCpus(2_000),
         mem: Bytes(2_048 * MIB),
         disk: Bytes(10_240 * MIB),
-        ports: Ports::new([PortRange { first: 31_000, last: 31_099 }]),
+        ports: Ports::new([PortRange { first: 31_000, last: 31_009 }]),
     };
     (1..=count)
         .map(|nth| Agent {
@@ -47,7 +47,12 @@ pub fn desired(workers: u32) -> Desired {
     };
     Desired {
         name: "demo".to_owned(),
-        bundle: Bundle { sha256: Digest([0xab; 32]), bytes: 1_000, distro_id: "open/platform".to_owned(), version: "1".to_owned() },
+        bundle: Bundle {
+            sha256: Digest([0xab; 32]),
+            bytes: 1_000,
+            distro_id: "open/platform".to_owned(),
+            version: "1".to_owned(),
+        },
         roles: vec![role("controller", Cardinality::Exactly(1)), role("worker", Cardinality::AtLeast(0))],
         members: [("controller".into(), 1), ("worker".into(), workers)].into(),
         ceiling: None,

@@ -65,7 +65,7 @@ async fn reach(client: &Client, index: u64, limit: Duration, goal: &Goal<'_>) ->
             Err(failure) => return Err(failure),
         };
         if started.elapsed() >= limit {
-            return Err(Failure::TimedOut { waited: started.elapsed(), goal: goal.words.to_owned(), remains });
+            return Err(Failure::TimedOut { waited: limit, goal: goal.words.to_owned(), remains });
         }
     }
 }
@@ -77,8 +77,7 @@ pub(super) fn remains(view: &PlatformView) -> String {
     for member in
         view.instances.iter().filter(|member| member.phase != "ready" && member.phase != "stopped").take(MEMBERS_MAX)
     {
-        let mut reasons = render::reasons(member);
-        reasons.retain(|reason| !parts.contains(reason));
+        let reasons = render::own_reasons(member, view);
         let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
         parts.push(format!("{} is {}{why}", render::clean(&member.id), render::clean(&member.phase)));
     }

@@ -38,7 +38,7 @@ async fn watch(client: &Client, output: Output, status: &Status) -> anyhow::Resu
         };
         if status.until_ready && started.elapsed() >= status.timeout {
             let goal = "the platform is ready".to_owned();
-            return Err(Failure::TimedOut { waited: started.elapsed(), goal, remains }.into());
+            return Err(Failure::TimedOut { waited: status.timeout, goal, remains }.into());
         }
     }
 }

@@ -20,10 +20,10 @@ pub enum Error {
         source: io::Error,
     },
     /// The file is something else.
-    #[error("{} is not an EPIC bundle: it has no bundle trailer at its end", .0.display())]
+    #[error("{} is not an EPIC bundle: it has no bundle trailer at its end; epicctl bundle build makes bundles", .0.display())]
     NotABundle(PathBuf),
     /// The file begins as a bundle and ends too early.
-    #[error("{} is truncated: {found} bytes are there, {}", path.display(), needed(*expected))]
+    #[error("{} is truncated: {found} bytes are there, {}; fetch or build it again", path.display(), needed(*expected))]
     Truncated {
         /// The file.
         path: PathBuf,

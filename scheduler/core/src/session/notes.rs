@@ -51,7 +51,7 @@ impl Session {
             self.questions.ensure(task, now);
             self.nudges.ensure(task, now);
         }
-        for task in &state.killing {
+        for task in state.killing.iter().filter(|task| !state.launching.contains(*task)) {
             self.kills.ensure(&task.to_string(), now);
         }
         for stranger in state.strangers.keys() {
@@ -110,6 +110,10 @@ impl Session {
     /// Notes how a call went; tells whether the subscription must end because of it.
     #[must_use]
     pub fn answered(&mut self, now: Timestamp, policy: &Policy, id: CallId, answer: &CallAnswer) -> Option<String> {
+        if *answer == CallAnswer::Fenced {
+            // The end of its subscription is on its way and settles the call; until then it would only be fenced again.
+            return None;
+        }
         let sent = self.sent.remove(&id)?;
         let refused = matches!(answer, CallAnswer::Refused(_));
         if let Sent::Accept(tasks) = &sent {
@@ -122,13 +126,13 @@ impl Session {
             }
         }
         match (sent, answer) {
+            (_, CallAnswer::Lost(why)) => return Some(why.clone()),
+            // The wait between subscriptions paces the next try.
+            (Sent::Teardown, CallAnswer::Refused(why)) => return Some(format!("TEARDOWN was refused: {why}")),
             (Sent::Teardown, CallAnswer::Accepted) => self.torn_down = true,
             (Sent::Accept(_) | Sent::Acknowledge | Sent::Teardown | Sent::Other, _) => {}
         }
-        match answer {
-            CallAnswer::Lost(why) => Some(why.clone()),
-            CallAnswer::Accepted | CallAnswer::Refused(_) | CallAnswer::Fenced => None,
-        }
+        None
     }
 
     /// Notes what a durable entry touched.
@@ -168,7 +172,8 @@ impl Session {
                     self.nudges.remove(id);
                 }
                 Some(task) => {
-                    if task.kill.is_some() {
+                    // A launch that nobody has answered can't be killed yet, but has to be at once when it is answered.
+                    if task.kill.is_some() && !state.launching.contains(id) {
                         self.kills.ensure(&text, now);
                     }
                     if task.is_with_executor() {

@@ -10,7 +10,8 @@ impl State {
     pub fn rebuild_indices(&mut self) {
         let live = |instance: &super::Instance| instance.live.as_ref().and_then(|task| self.tasks.get(task));
         let waits = |instance: &super::Instance| instance.wanted && instance.live.is_none();
-        let is_surplus = |instance: &super::Instance| !instance.wanted && live(instance).is_some_and(|task| task.kill.is_none());
+        let is_surplus =
+            |instance: &super::Instance| !instance.wanted && live(instance).is_some_and(|task| task.kill.is_none());
         let unplaced = self.instances.iter().filter(|(_, known)| waits(known)).map(|(id, _)| id.clone()).collect();
         let surplus = self.instances.iter().filter(|(_, known)| is_surplus(known)).map(|(id, _)| id.clone()).collect();
         (self.unplaced, self.surplus) = (unplaced, surplus);

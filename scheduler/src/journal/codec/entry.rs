@@ -9,8 +9,8 @@ use epic_scheduler_core::mesos::StreamId;
 use epic_scheduler_core::state::entry::{Ended, Entry, Fact, LaunchDecided, StatusRecorded};
 
 use super::parts::{
-    digest, executor, executor_to_proto, grant, name, ports, ports_to_proto, report, some, task_id, task_state, task_state_to_proto,
-    uuid, uuid_to_proto,
+    digest, executor, executor_to_proto, grant, name, ports, ports_to_proto, report, some, task_id, task_state,
+    task_state_to_proto, uuid, uuid_to_proto,
 };
 use super::platform::{desired, desired_to_proto};
 use super::{Error, Flaw};
@@ -81,8 +81,12 @@ fn fact(kind: Kind) -> Result<Fact, Flaw> {
         Kind::UninstallBegun(fact) => Fact::UninstallBegun { key: fact.key },
         Kind::Uninstalled(proto::Uninstalled {}) => Fact::Uninstalled,
         Kind::LaunchDecided(fact) => Fact::LaunchDecided(Box::new(launch(fact)?)),
-        Kind::KillDecided(fact) => Fact::KillDecided { task: task_id("kill_decided.task", &fact.task)?, why: fact.why, key: fact.key },
-        Kind::ReplacementDecided(fact) => Fact::ReplacementDecided { task: task_id("replacement_decided.task", &fact.task)? },
+        Kind::KillDecided(fact) => {
+            Fact::KillDecided { task: task_id("kill_decided.task", &fact.task)?, why: fact.why, key: fact.key }
+        }
+        Kind::ReplacementDecided(fact) => {
+            Fact::ReplacementDecided { task: task_id("replacement_decided.task", &fact.task)? }
+        }
         Kind::StatusRecorded(fact) => Fact::StatusRecorded(Box::new(status(fact)?)),
         Kind::StrangerSeen(fact) => Fact::StrangerSeen {
             task: fact.task,
@@ -146,7 +150,8 @@ fn status_to_proto(status: &StatusRecorded) -> proto::StatusRecorded {
 }
 
 fn status(fact: proto::StatusRecorded) -> Result<StatusRecorded, Flaw> {
-    let ended = |ended: proto::Ended| Ended { failures: ended.failures, not_before: Timestamp(ended.not_before_micros) };
+    let ended =
+        |ended: proto::Ended| Ended { failures: ended.failures, not_before: Timestamp(ended.not_before_micros) };
     Ok(StatusRecorded {
         task: task_id("status_recorded.task", &fact.task)?,
         state: task_state("status_recorded.state", fact.state)?,

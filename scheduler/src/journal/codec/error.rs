@@ -15,7 +15,9 @@ pub enum Error {
         source: prost::DecodeError,
     },
     /// Not of a format that this program knows.
-    #[error("{what} has format {found}, but this program knows only formats from 1 to {known}; start the program that wrote it, or a later one")]
+    #[error(
+        "{what} has format {found}, but this program knows only formats from 1 to {known}; start the program that wrote it, or a later one"
+    )]
     Format {
         /// The message.
         what: &'static str,
@@ -25,7 +27,9 @@ pub enum Error {
         known: u32,
     },
     /// An entry of a kind that a later version has added; whoever applies it must stop.
-    #[error("entry {index} is of a kind that this program doesn't know; start the program that wrote it, or a later one")]
+    #[error(
+        "entry {index} is of a kind that this program doesn't know; start the program that wrote it, or a later one"
+    )]
     UnknownFact {
         /// The entry's position in the journal.
         index: u64,

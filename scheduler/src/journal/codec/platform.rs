@@ -12,7 +12,8 @@ use super::Flaw;
 use super::parts::{digest, name, port, some};
 
 pub(super) fn desired_to_proto(desired: &Desired) -> proto::Desired {
-    let ceiling = desired.ceiling.map(|ceiling| proto::Ceiling { milli_cpus: ceiling.cpus.0, mem_bytes: ceiling.mem.0 });
+    let ceiling =
+        desired.ceiling.map(|ceiling| proto::Ceiling { milli_cpus: ceiling.cpus.0, mem_bytes: ceiling.mem.0 });
     proto::Desired {
         name: desired.name.clone(),
         bundle: Some(proto::Bundle {
@@ -30,8 +31,10 @@ pub(super) fn desired_to_proto(desired: &Desired) -> proto::Desired {
 
 pub(super) fn desired(desired: proto::Desired) -> Result<Desired, Flaw> {
     let bundle = some("desired.bundle", desired.bundle)?;
-    let members = desired.members.into_iter().map(|(role, count)| Ok((name::<RoleId>("desired.members", &role)?, count)));
-    let ceiling = |ceiling: proto::Ceiling| Ceiling { cpus: MilliCpus(ceiling.milli_cpus), mem: Bytes(ceiling.mem_bytes) };
+    let members =
+        desired.members.into_iter().map(|(role, count)| Ok((name::<RoleId>("desired.members", &role)?, count)));
+    let ceiling =
+        |ceiling: proto::Ceiling| Ceiling { cpus: MilliCpus(ceiling.milli_cpus), mem: Bytes(ceiling.mem_bytes) };
     Ok(Desired {
         name: desired.name,
         bundle: Bundle {
@@ -55,7 +58,8 @@ fn role_to_proto(role: &RoleNeeds) -> proto::RoleNeeds {
         path: endpoint.path.clone(),
         is_dashboard: endpoint.is_dashboard,
     };
-    let port = |(name, number): (&String, &Option<u16>)| (name.clone(), proto::PortNeed { number: number.map(u32::from) });
+    let port =
+        |(name, number): (&String, &Option<u16>)| (name.clone(), proto::PortNeed { number: number.map(u32::from) });
     proto::RoleNeeds {
         id: role.id.to_string(),
         cardinality: Some(match role.cardinality {

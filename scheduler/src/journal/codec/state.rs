@@ -128,5 +128,8 @@ fn stranger_to_proto(stranger: &Stranger) -> proto::Stranger {
 }
 
 fn stranger(stranger: &proto::Stranger) -> Result<Stranger, Flaw> {
-    Ok(Stranger { agent: name("strangers.agent", &stranger.agent)?, state: task_state("strangers.state", stranger.state)? })
+    Ok(Stranger {
+        agent: name("strangers.agent", &stranger.agent)?,
+        state: task_state("strangers.state", stranger.state)?,
+    })
 }

@@ -10,8 +10,8 @@ use epic_scheduler_core::state::task::{Progress, Task};
 
 use super::Flaw;
 use super::parts::{
-    executor, executor_to_proto, grant, name, ports, ports_to_proto, report, some, task_id, task_state, task_state_to_proto, uuid,
-    uuid_to_proto,
+    executor, executor_to_proto, grant, name, ports, ports_to_proto, report, some, task_id, task_state,
+    task_state_to_proto, uuid, uuid_to_proto,
 };
 
 pub(super) fn to_proto(task: &Task) -> proto::Task {
@@ -68,9 +68,10 @@ fn progress_to_proto(progress: &Progress) -> kind::Progress {
 
 fn progress(progress: kind::Progress) -> Result<Progress, Flaw> {
     Ok(match progress {
-        kind::Progress::Launching(launching) => {
-            Progress::Launching { offer: name("launching.offer", &launching.offer)?, stream: StreamId(launching.stream) }
-        }
+        kind::Progress::Launching(launching) => Progress::Launching {
+            offer: name("launching.offer", &launching.offer)?,
+            stream: StreamId(launching.stream),
+        },
         kind::Progress::Alive(number) => Progress::Alive(task_state("alive", number)?),
         kind::Progress::UnreachableSinceMicros(since) => Progress::Unreachable(Timestamp(since)),
     })

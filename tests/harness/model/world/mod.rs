@@ -1,22 +1,25 @@
 //! A scheduler's core, its journal and the model of Mesos, with everything that is on its way between them.
 
+mod people;
+mod run;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use epic_common::ids::{FrameworkId, InstanceId};
+use epic_common::ids::InstanceId;
 use epic_common::machine::Machine;
 use epic_common::time::Timestamp;
 use epic_scheduler_core::director::{Director, Input, Output};
 use epic_scheduler_core::invariants;
 use epic_scheduler_core::mesos::{Call, Event, StreamId, Subscribe};
 use epic_scheduler_core::policy::Policy;
-use epic_scheduler_core::request::{Answer, Applicant, ClientId, Request, Wish};
+use epic_scheduler_core::request::{Answer, ClientId};
 use epic_scheduler_core::session::{CallAnswer, CallId};
-use epic_scheduler_core::state::{Instance, State};
 use epic_scheduler_core::state::entry::Entry;
+use epic_scheduler_core::state::{Instance, State};
 
 use super::history::History;
-use super::{Agent, Mesos, Out, desired, policy};
+use super::{Agent, Mesos, Out, policy};
 
 /// Outputs without any time passing; more mean that it never rests.
 const OUTPUTS_MAX: usize = 2_000;
@@ -125,57 +128,6 @@ impl World {
         self.crash();
     }
 
-    /// Asks the scheduler for something.
-    pub fn ask(&mut self, wish: Wish, key: Option<&str>) -> ClientId {
-        self.clients += 1;
-        let client = ClientId(self.clients);
-        let request = Request { wish, key: key.map(str::to_owned) };
-        self.tell(Input::Request(client, request));
-        client
-    }
-
-    /// Asks for a controller and so many workers; a new framework gets a new name.
-    pub fn apply(&mut self, workers: u32) -> ClientId {
-        let framework = self.new_framework();
-        self.ask(Wish::Apply { desired: Box::new(desired(workers)), framework, by: Applicant::Person }, None)
-    }
-
-    /// Asks until there is an answer, as a client does that outlives the scheduler; repeats have the same key.
-    ///
-    /// # Panics
-    ///
-    /// If the wish is refused.
-    pub fn insist(&mut self, wish: &Wish) {
-        self.clients += 1;
-        let key = format!("key-{}", self.clients);
-        loop {
-            let client = self.ask(wish.clone(), Some(&key));
-            self.rest();
-            match self.answer(client) {
-                Some(Ok(_)) => return,
-                Some(Err(refusal)) => panic!("{wish:?} is refused: {refusal:?}"),
-                None => {}
-            }
-        }
-    }
-
-    /// Asks for a platform with so many workers until it is granted.
-    pub fn insist_on_workers(&mut self, workers: u32) {
-        let framework = self.new_framework();
-        self.insist(&Wish::Apply { desired: Box::new(desired(workers)), framework, by: Applicant::Person });
-    }
-
-    fn new_framework(&mut self) -> FrameworkId {
-        self.clients += 1;
-        FrameworkId::new(format!("framework-{}", self.clients))
-    }
-
-    /// Returns the answer to a request, if there is one.
-    #[must_use]
-    pub fn answer(&self, client: ClientId) -> Option<&Answer> {
-        self.answers.iter().find(|(whose, _)| *whose == client).map(|(_, answer)| answer)
-    }
-
     /// Gives an input to the scheduler and collects what it wants.
     pub fn tell(&mut self, input: Input) {
         self.director.handle(self.now, input);
@@ -217,7 +169,11 @@ impl World {
             Output::Unsubscribe(_) => self.connection = None,
             Output::Call(id, call) => {
                 self.calls_made.push((*call).clone());
-                self.wires.push_back(Wire { stream: stream.expect("calls need a subscription"), id: Some(id), call: *call });
+                self.wires.push_back(Wire {
+                    stream: stream.expect("calls need a subscription"),
+                    id: Some(id),
+                    call: *call,
+                });
             }
             Output::Answer(client, answer) => self.answers.push((client, answer)),
             Output::Publish(_) => {}
@@ -249,6 +205,10 @@ impl World {
     }
 
     /// Ends the scheduler and starts another one from the journal; its calls may still arrive.
+    ///
+    /// # Panics
+    ///
+    /// If the journal doesn't fold to what is durable.
     pub fn crash(&mut self) {
         self.crash_at = None;
         (self.proposed, self.subscribing, self.connection) = (None, None, None);
@@ -323,6 +283,10 @@ impl World {
     }
 
     /// Lets something happen.
+    ///
+    /// # Panics
+    ///
+    /// If it isn't one of [`actions`](Self::actions).
     pub fn perform(&mut self, action: Action) {
         match action {
             Action::Commit => {
@@ -341,7 +305,8 @@ impl World {
                 let wire = self.wires.remove(at).expect("a call is on its way");
                 let lost = self.nudges_to_lose > 0 && matches!(wire.call, Call::Message { .. });
                 self.nudges_to_lose -= u32::from(lost);
-                let answer = if lost { CallAnswer::Accepted } else { self.mesos.call(self.now, &wire.stream, &wire.call) };
+                let answer =
+                    if lost { CallAnswer::Accepted } else { self.mesos.call(self.now, &wire.stream, &wire.call) };
                 self.replies.extend(wire.id.map(|id| (id, answer)));
             }
             Action::Answer(at) => {
@@ -367,71 +332,6 @@ impl World {
             }
             Some(Out::Event(..) | Out::End(..)) | None => {}
         }
-    }
-
-    /// Lets time pass until something is due, but not beyond `until`; tells whether anything was.
-    pub fn pass_time(&mut self, until: Timestamp) -> bool {
-        let mesos = self.mesos.deadline(self.now);
-        let due = [self.director.deadline(), mesos].into_iter().flatten().min().filter(|due| *due <= until);
-        self.now = self.now.max(due.unwrap_or(until));
-        self.mesos.step(self.now);
-        self.collect();
-        due.is_some()
-    }
-
-    /// Lets everything happen without faults until nothing is left to do at this time.
-    pub fn rest(&mut self) {
-        for _ in 0..OUTPUTS_MAX {
-            self.mesos.step(self.now);
-            self.collect();
-            match self.actions().first() {
-                Some(action) => self.perform(*action),
-                None => return,
-            }
-        }
-        panic!("it never rests");
-    }
-
-    /// Lets everything happen without faults until `goal` holds.
-    ///
-    /// # Panics
-    ///
-    /// If it doesn't hold within `limit`; says what was missing last.
-    pub fn until(&mut self, limit: Duration, goal: impl Fn(&Self) -> Result<(), String>) {
-        let end = self.now + limit;
-        loop {
-            self.rest();
-            let Err(missing) = goal(self) else { return };
-            assert!(self.now < end, "after {limit:?} still: {missing}\n{}", self.summary());
-            self.pass_time(end);
-        }
-    }
-
-    /// Says where everything stands.
-    fn summary(&self) -> String {
-        let session = self.director.session();
-        let held = session.offers.len();
-        let tasks: Vec<_> = self.durable.tasks.values().map(|task| (task.id.to_string(), task.agent.to_string(), &task.progress)).collect();
-        let told = &session.told_wanted;
-        format!(
-            "now {:?}, {:?}, wants offers: {:?} (told for {told:?}), holds {held}, Mesos holds {}, suppressed: {}\n{:#?}\n{tasks:#?}",
-            self.now,
-            session.link,
-            session.suppressed.map(|suppressed| !suppressed),
-            self.mesos.offers_held(),
-            self.mesos.is_suppressed(),
-            self.durable.instances,
-        )
-    }
-
-    /// Lets everything happen without faults for so long.
-    pub fn run_for(&mut self, time: Duration) {
-        let end = self.now + time;
-        while self.now < end {
-            self.rest();
-            self.pass_time(end);
-        }
-        self.rest();
     }
 
     /// Returns a member as it is durable.
