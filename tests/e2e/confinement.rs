@@ -6,10 +6,10 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use epic_tests::cluster::Cluster;
 use epic_tests::epic::{Epic, PATIENCE, endpoint, member, tasks_in};
-use epic_tests::spec::ClusterSpec;
 use epic_tests::{kernel, wait};
+
+use crate::probe::ready;
 
 #[tokio::test]
 async fn a_service_that_uses_more_memory_than_its_grant_is_killed_for_it_and_restarted() -> Result<()> {
@@ -141,13 +141,6 @@ async fn a_service_that_writes_too_much_fills_two_log_files_and_no_more() -> Res
         sizes.iter().filter(|(name, _)| name.contains("stdout")).map(|(name, size)| (name.as_str(), *size)).collect();
     ensure!(full == [("worker-0.probe.stdout", CAP / 2 + said), ("worker-0.probe.stdout.1", CAP)], "{sizes:?}");
     Ok(())
-}
-
-async fn ready(agents: u8, workers: u32) -> Result<Epic> {
-    let mut epic = Epic::probe(Cluster::start(ClusterSpec::agents_of(agents)).await?, workers)?;
-    epic.start()?;
-    epic.until_ready(usize::try_from(workers)? + 1).await?;
-    Ok(epic)
 }
 
 /// Returns the control group of a member of the probe platform, which is above that of its service.

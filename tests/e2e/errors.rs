@@ -12,6 +12,9 @@ use epic_tests::place::{Mount, Place};
 use nix::sys::signal::Signal;
 use sha2::{Digest as _, Sha256};
 
+/// Changed options, and parts of the line that they cause.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
 /// Wrong options.
 const USAGE: i32 = 64;
 /// A bundle, document or journal that can't be used.
@@ -28,7 +31,7 @@ async fn options_that_do_not_go_together_or_name_what_is_not_there() -> Result<(
     let empty = place.write("empty", "")?;
     let unknown = place.write("options.yaml", "rolle: BlueData\n")?;
     let dir = place.text_of("");
-    let checks: [(&[(&str, &str)], &[&str]); 13] = [
+    let checks: [Case<'_>; 13] = [
         (&[("--master", "m1")], &["--master", "the port is missing; write HOST:PORT"]),
         (&[("--master", "")], &["required", "--master"]),
         (&[("--role", "a b")], &["--role", "must be a name like BlueData"]),

@@ -7,6 +7,7 @@ mod errors;
 mod framework;
 mod kit;
 mod platform;
+mod probe;
 mod reasons;
 mod reference;
 mod requests;

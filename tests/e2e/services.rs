@@ -10,9 +10,11 @@ use epic_tests::{kernel, wait};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::probe::{ready, ready_with};
+
 #[tokio::test]
 async fn a_killed_service_is_restarted_within_its_attempt_and_its_children_die_with_it() -> Result<()> {
-    let mut epic = ready(&[]).await?;
+    let mut epic = ready(2, 1).await?;
     let before = epic.service_pid("worker-0").await?;
     let executor = kernel::parent(before)?;
     let child: u32 = epic.ask("worker-0", "/fork").await?.trim().parse()?;
@@ -29,7 +31,7 @@ async fn a_killed_service_is_restarted_within_its_attempt_and_its_children_die_w
 
 #[tokio::test]
 async fn a_killed_executor_costs_an_attempt_and_nothing_of_the_old_one_stays() -> Result<()> {
-    let mut epic = ready(&[]).await?;
+    let mut epic = ready(2, 1).await?;
     let before = epic.service_pid("worker-0").await?;
     let child: u32 = epic.ask("worker-0", "/fork").await?.trim().parse()?;
     epic.ask("worker-0", "/deaf").await?;
@@ -55,7 +57,8 @@ async fn a_service_that_never_starts_fails_with_its_last_words_and_is_tried_agai
 -> Result<()> {
     const WORDS: &str = "exited with code 3: probe: cannot start: told to fail with 3";
     const PROBE: &str = "'{{ ports.metrics }}', '{{ dir }}']\n    env: {PROBE_AT_START: ";
-    let mut epic = prepared(&[(&format!("{PROBE}\"\""), &format!("{PROBE}exit=3"))]).await?;
+    let cluster = Cluster::start(ClusterSpec::agents_of(2)).await?;
+    let mut epic = Epic::probe_with(cluster, 1, &[(&format!("{PROBE}\"\""), &format!("{PROBE}exit=3"))])?;
     epic.start()?;
     let (first, reason) = back_off(&mut epic, 1).await?;
     ensure!(reason.contains(WORDS) && reason.contains("service probe was started"), "{reason}");
@@ -87,7 +90,7 @@ async fn a_service_that_never_starts_fails_with_its_last_words_and_is_tried_agai
 #[tokio::test]
 async fn a_service_that_stops_being_ready_degrades_the_platform_until_it_recovers() -> Result<()> {
     // It is unready after half of the failures that have it restarted: seconds are left to recover in.
-    let mut epic = ready(&[("failures: 3", "failures: 40"), ("interval: 200ms", "interval: 100ms")]).await?;
+    let mut epic = ready_with(2, 1, &[("failures: 3", "failures: 40"), ("interval: 200ms", "interval: 100ms")]).await?;
     let before = epic.service_pid("worker-0").await?;
     epic.ask("worker-0", "/fail").await?;
     epic.until("the worker is degraded", PATIENCE, |view| {
@@ -108,24 +111,12 @@ async fn a_service_that_stops_being_ready_degrades_the_platform_until_it_recover
 
 #[tokio::test]
 async fn a_service_that_hangs_or_stays_unready_is_restarted() -> Result<()> {
-    let mut epic = ready(&[("timeout: 2s", "timeout: 500ms")]).await?;
+    let mut epic = ready_with(2, 1, &[("timeout: 2s", "timeout: 500ms")]).await?;
     epic.tell("worker-0", "/hang").await?;
     epic.ask("controller-0", "/fail").await?;
     restarted(&mut epic, "worker-0", "(3 times in a row)").await?;
     restarted(&mut epic, "controller-0", "503").await?;
     Ok(())
-}
-
-/// Starts the probe platform with one worker on two agents and waits until it is ready.
-async fn ready(changes: &[(&str, &str)]) -> Result<Epic> {
-    let mut epic = prepared(changes).await?;
-    epic.start()?;
-    epic.until_ready(2).await?;
-    Ok(epic)
-}
-
-async fn prepared(changes: &[(&str, &str)]) -> Result<Epic> {
-    Epic::probe_with(Cluster::start(ClusterSpec::agents_of(2)).await?, 1, changes)
 }
 
 fn executors(epic: &Epic) -> Vec<u32> {

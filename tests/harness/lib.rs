@@ -8,6 +8,7 @@ pub mod http;
 pub mod kernel;
 pub mod kit;
 pub mod leftovers;
+mod members;
 pub mod model;
 pub mod place;
 pub mod process;

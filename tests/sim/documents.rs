@@ -58,3 +58,12 @@ fn a_member_that_moves_is_listed_at_its_new_host() {
     let seen = world.mesos.tasks().find(|(_, name, _)| *name == "controller-0.1").unwrap().2.documents[MEMBERS];
     assert_eq!(seen, world.durable.documents.get(MEMBERS).unwrap().generation);
 }
+
+#[test]
+fn a_role_of_which_nobody_has_a_place_is_an_empty_list() {
+    let mut world = World::new(agents(1));
+    world.apply(1);
+    world.run_for(LIMIT);
+    let text = epic_scheduler_core::document::members(&world.durable).unwrap();
+    assert!(text.contains("controller-0") && text.ends_with(r#","worker":[]}"#), "{text}");
+}

@@ -11,6 +11,7 @@ use epic_common_io::bundle::{self, Bundle};
 use serde_json::{Value, json};
 
 use crate::args::Output;
+use crate::terminal::say;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -47,7 +48,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Build(build) => {
             let built = bundle::build(&build.source, &build.output)?;
-            say(&format!("{}: built, {}\nsha256 {}", build.output.display(), size(built.bytes), built.digest));
+            say(&format!("{}: built, {}\nsha256 {}", build.output.display(), size(built.bytes), built.digest))?;
         }
         Command::Inspect(inspect) => {
             let bundle = Bundle::open(&inspect.file)?;
@@ -55,19 +56,14 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
             say(&match inspect.output {
                 Output::Text => text(&bundle, digest),
                 Output::Json => format!("{:#}", as_json(&bundle, digest)),
-            });
+            })?;
         }
         Command::Verify { file } => {
             let digest = bundle::verify(&file)?;
-            say(&format!("{}: ok\nsha256 {digest}", file.display()));
+            say(&format!("{}: ok\nsha256 {digest}", file.display()))?;
         }
     }
     Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "this is the command's answer")]
-fn say(text: &str) {
-    println!("{text}");
 }
 
 fn text(bundle: &Bundle, digest: Digest) -> String {

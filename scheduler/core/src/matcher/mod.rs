@@ -3,15 +3,15 @@
 
 mod fit;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use epic_common::ids::{AgentId, InstanceId, OfferId};
-use epic_common::resources::{Bytes, Grant, MilliCpus};
+use epic_common::resources::{Bytes, MilliCpus};
 
 use crate::mesos::Offer;
 use crate::state::platform::RoleNeeds;
-use crate::state::{State, Used};
+use crate::state::State;
 pub use fit::{Fit, Spare};
 
 /// A member that waits for a place.
@@ -163,14 +163,20 @@ pub fn match_offers(
     (executor, reasons_max): (ExecutorNeeds, usize),
 ) -> Matching {
     let mut matching = Matching::default();
-    let mut used_offers = BTreeSet::new();
+    let mut offers = offers.to_vec();
     let mut occupied: BTreeMap<&AgentId, InstanceId> = BTreeMap::new();
+    let mut hopeless: Vec<(&RoleNeeds, Vec<Unfit>)> = Vec::new();
     for demand in demands {
+        // Offers only get fewer, so what fitted none of them for one member fits none for its sisters.
+        if let Some((_, reasons)) = hopeless.iter().find(|(needs, _)| std::ptr::eq(*needs, demand.needs)) {
+            matching.unmet.insert(demand.instance.clone(), reasons.clone());
+            continue;
+        }
         let mut reasons = Vec::new();
-        let place = offers.iter().filter(|offer| !used_offers.contains(&offer.id)).find_map(|offer| {
+        let place = offers.iter().enumerate().find_map(|(at, offer)| {
             let spare = Spare { state, executor, neighbour: occupied.get(&offer.agent) };
             match spare.fit(demand.needs, offer) {
-                Ok(fit) => Some((offer, fit)),
+                Ok(fit) => Some((at, fit)),
                 Err(unfit) => {
                     let room = reasons_max.saturating_sub(reasons.len());
                     let hostname = || offer.hostname.clone();
@@ -180,21 +186,16 @@ pub fn match_offers(
             }
         });
         match place {
-            Some((offer, fit)) => {
-                used_offers.insert(&offer.id);
+            Some((at, fit)) => {
+                let offer = offers.remove(at);
                 occupied.insert(&offer.agent, demand.instance.clone());
                 matching.placed.push(Placed { instance: demand.instance.clone(), offer: offer.id.clone(), fit });
             }
             None => {
+                hopeless.push((demand.needs, reasons.clone()));
                 matching.unmet.insert(demand.instance.clone(), reasons);
             }
         }
     }
     matching
-}
-
-/// Adds what a member gets to what is used already.
-#[must_use]
-pub fn plus(used: Used, grant: &Grant) -> Used {
-    Used { cpus: used.cpus + grant.cpus, mem: used.mem + grant.mem }
 }

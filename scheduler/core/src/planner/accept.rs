@@ -18,7 +18,7 @@ use crate::state::task::{Progress, Task};
 pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &Policy) {
     let Some(desired) = &state.desired else { return };
     let mut by_offer: BTreeMap<&OfferId, Vec<&Task>> = BTreeMap::new();
-    for task in state.launching.iter().filter_map(|id| state.tasks.get(id)) {
+    for task in session.unsent.iter().filter_map(|id| state.tasks.get(id)) {
         let Progress::Launching { offer, stream } = &task.progress else { continue };
         if session.accepting.contains(&task.id) || session.heard.contains(&task.id) {
             continue;

@@ -13,10 +13,10 @@ use crate::session::Session;
 use crate::state::entry::{Fact, LaunchDecided};
 
 /// Members that are tried in one plan; more wait for the next.
-const DEMANDS_MAX: usize = 500;
+const DEMANDS_MAX: usize = 200;
 
 pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
-    if !session.link.is_up() || !draft.has_room() {
+    if !session.link.is_up() || !draft.has_room() || session.offers.is_empty() {
         return;
     }
     let Some(desired) = draft.state.desired.clone() else { return };
@@ -35,7 +35,7 @@ pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
         })
         .collect();
     let mut offers: Vec<_> = session.offers.values().collect();
-    if demands.is_empty() || offers.is_empty() {
+    if demands.is_empty() {
         return;
     }
     offers.sort_by(|a, b| (&a.agent, &a.id).cmp(&(&b.agent, &b.id)));

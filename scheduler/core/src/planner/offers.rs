@@ -1,5 +1,6 @@
 //! Wants offers only while something waits, and gives back what nobody needs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use epic_common::time::Timestamp;
@@ -32,12 +33,15 @@ pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &P
     if soon {
         return;
     }
-    let launching = |offer| {
-        state.launching.iter().filter_map(|id| state.tasks.get(id)).any(
-            |task| matches!(&task.progress, Progress::Launching { offer: used, .. } if used == offer),
-        )
-    };
-    let offers: Vec<_> = session.offers.keys().filter(|offer| !launching(*offer)).cloned().collect();
+    let launching: BTreeSet<_> = state
+        .launching
+        .iter()
+        .filter_map(|id| match &state.tasks.get(id)?.progress {
+            Progress::Launching { offer, .. } => Some(offer),
+            Progress::Alive(_) | Progress::Unreachable(_) => None,
+        })
+        .collect();
+    let offers: Vec<_> = session.offers.keys().filter(|offer| !launching.contains(offer)).cloned().collect();
     if !offers.is_empty() {
         let refuse = if wanted { policy.refuse_unfit } else { policy.refuse_unneeded };
         plan.calls.push(Call::Decline { offers, refuse });

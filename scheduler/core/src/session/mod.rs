@@ -91,6 +91,8 @@ pub struct Session {
     pub answers: Vec<(ClientId, Answer)>,
     /// Calls that aren't answered yet.
     pub sent: BTreeMap<CallId, Sent>,
+    /// Attempts that were decided in this subscription and not yet sent.
+    pub unsent: BTreeSet<TaskId>,
     /// Attempts whose ACCEPT isn't answered yet.
     pub accepting: BTreeSet<TaskId>,
     /// Launches of which word has come that isn't durable yet.
@@ -109,6 +111,8 @@ pub struct Session {
     pub told_wanted: OrdSet<InstanceId>,
     /// Whether TEARDOWN has been accepted, or the framework is gone already.
     pub torn_down: bool,
+    /// When the next member's back-off ends, as of this set of waiting members.
+    pub next_wait: Option<(OrdSet<InstanceId>, Option<Timestamp>)>,
     /// Why members aren't placed, as of the last matching with offers.
     pub unmet: BTreeMap<InstanceId, Vec<Unfit>>,
     /// When offers last came.

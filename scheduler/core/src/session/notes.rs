@@ -101,6 +101,7 @@ impl Session {
     fn drop_stream(&mut self) {
         self.offers.clear();
         self.sent.clear();
+        self.unsent.clear();
         self.accepting.clear();
         self.suppressed = None;
         // Whatever is not acknowledged is said again on the next stream.
@@ -167,11 +168,15 @@ impl Session {
             let text = id.to_string();
             match state.tasks.get(id) {
                 None => {
+                    self.unsent.remove(id);
                     self.kills.remove(&text);
                     self.questions.remove(id);
                     self.nudges.remove(id);
                 }
                 Some(task) => {
+                    if matches!(entry.fact, Fact::LaunchDecided(_)) {
+                        self.unsent.insert(id.clone());
+                    }
                     // A launch that nobody has answered can't be killed yet, but has to be at once when it is answered.
                     if task.kill.is_some() && !state.launching.contains(id) {
                         self.kills.ensure(&text, now);

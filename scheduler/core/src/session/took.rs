@@ -22,6 +22,7 @@ impl Session {
         self.updates.drain(..plan.updates_taken);
         self.requests.drain(..plan.requests_taken);
         for task in &plan.questions {
+            self.unsent.remove(task);
             self.questions.ensure(task, now);
         }
         for task in &plan.informed {
@@ -64,6 +65,7 @@ impl Session {
                 let tasks: Vec<_> = launches.iter().map(|launch| launch.order.task.clone()).collect();
                 for task in &tasks {
                     self.questions.remove(task);
+                    self.unsent.remove(task);
                     self.accepting.insert(task.clone());
                 }
                 Sent::Accept(tasks)
@@ -117,7 +119,7 @@ impl Session {
 
     /// Says when something is due of its own, if nothing happens before.
     #[must_use]
-    pub fn deadline(&self, state: &State, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+    pub fn deadline(&mut self, state: &State, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
         let mut times = Vec::new();
         if let (Link::Down { retry, .. }, true) = (&self.link, state.framework.is_some()) {
             times.push(*retry);
@@ -125,12 +127,25 @@ impl Session {
         if self.link.is_up() {
             times.extend([self.questions.next(), self.kills.next(), self.nudges.next()].into_iter().flatten());
         }
-        let waiting = state.unplaced.iter().filter_map(|id| state.instances.get(id));
-        times.extend(waiting.map(|instance| instance.not_before).filter(|at| *at > now).min());
+        times.extend(self.next_wait(state, now));
         times.extend(state.unreachable.iter().filter_map(|id| state.tasks.get(id)).filter_map(|task| match task.progress {
             crate::state::task::Progress::Unreachable(since) => Some(since + policy.unreachable_after),
             crate::state::task::Progress::Launching { .. } | crate::state::task::Progress::Alive(_) => None,
         }));
         times.into_iter().filter(|at| *at > now).min()
+    }
+
+    /// Says when the next back-off ends; looks at all who wait only after that or when they are others.
+    fn next_wait(&mut self, state: &State, now: Timestamp) -> Option<Timestamp> {
+        if let Some((members, at)) = &self.next_wait
+            && members.ptr_eq(&state.unplaced)
+            && at.is_none_or(|at| at > now)
+        {
+            return *at;
+        }
+        let waiting = state.unplaced.iter().filter_map(|id| state.instances.get(id));
+        let at = waiting.map(|instance| instance.not_before).filter(|at| *at > now).min();
+        self.next_wait = Some((state.unplaced.clone(), at));
+        at
     }
 }

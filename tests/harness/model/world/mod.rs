@@ -12,7 +12,6 @@ use epic_common::time::Timestamp;
 use epic_scheduler_core::director::{Director, Input, Output};
 use epic_scheduler_core::invariants;
 use epic_scheduler_core::mesos::{Call, Event, StreamId, Subscribe};
-use epic_scheduler_core::policy::Policy;
 use epic_scheduler_core::request::{Answer, ClientId};
 use epic_scheduler_core::session::{CallAnswer, CallId};
 use epic_scheduler_core::state::entry::Entry;
@@ -82,7 +81,6 @@ pub struct World {
     pub nudges_to_lose: u32,
     /// At which output the scheduler dies.
     pub crash_at: Option<(usize, Crash)>,
-    policy: Policy,
     connection: Option<StreamId>,
     /// Whether something was heard on that connection.
     subscribed: bool,
@@ -110,7 +108,6 @@ impl World {
             calls_made: Vec::new(),
             nudges_to_lose: 0,
             crash_at: None,
-            policy: policy(),
             connection: None,
             subscribed: false,
             proposed: None,
@@ -120,12 +117,6 @@ impl World {
             history: History::default(),
             clients: 0,
         }
-    }
-
-    /// Changes the numbers that decisions depend on; the scheduler starts anew with them.
-    pub fn set_policy(&mut self, policy: Policy) {
-        self.policy = policy;
-        self.crash();
     }
 
     /// Gives an input to the scheduler and collects what it wants.
@@ -221,7 +212,7 @@ impl World {
             state.apply(entry);
         }
         assert_eq!(state, self.durable, "the journal folds to another state");
-        self.director = Director::new(state, self.policy.clone());
+        self.director = Director::new(state, policy());
         self.now = self.now + Duration::from_secs(1);
         self.collect();
     }
