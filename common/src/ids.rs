@@ -206,7 +206,9 @@ mod tests {
 
     #[test]
     fn a_foreign_task_id_is_refused() {
-        for text in ["", "worker", ".1", "worker.", "worker.x", "worker.03", "worker.+3", "worker.-1", "worker.99999999999"] {
+        for text in
+            ["", "worker", ".1", "worker.", "worker.x", "worker.03", "worker.+3", "worker.-1", "worker.99999999999"]
+        {
             assert!(text.parse::<TaskId>().is_err(), "{text}");
         }
     }

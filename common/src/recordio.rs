@@ -66,10 +66,7 @@ enum Expected {
 }
 
 impl Expected {
-    const START: Self = Self::Length {
-        digits: 0,
-        record_bytes: 0,
-    };
+    const START: Self = Self::Length { digits: 0, record_bytes: 0 };
 }
 
 impl Default for Decoder {
@@ -82,32 +79,20 @@ impl Decoder {
     /// Makes a decoder at the start of a stream; records of more bytes than this are refused.
     #[must_use]
     pub const fn new(record_bytes_max: usize) -> Self {
-        Self {
-            record_bytes_max,
-            expected: Expected::START,
-            complete: VecDeque::new(),
-            position: 0,
-            failure: None,
-        }
+        Self { record_bytes_max, expected: Expected::START, complete: VecDeque::new(), position: 0, failure: None }
     }
 
     /// Takes the next bytes of the stream; after a failure they are ignored.
     pub fn push(&mut self, mut bytes: &[u8]) {
         while let Some((&first, behind)) = bytes.split_first() {
             self.expected = match mem::replace(&mut self.expected, Expected::Nothing) {
-                Expected::Length {
-                    digits,
-                    record_bytes,
-                } => {
+                Expected::Length { digits, record_bytes } => {
                     let next = self.after_length_byte(first, digits, record_bytes);
                     self.position += 1;
                     bytes = behind;
                     next
                 }
-                Expected::Record {
-                    mut record,
-                    missing,
-                } => {
+                Expected::Record { mut record, missing } => {
                     let (part, behind) = bytes.split_at(bytes.len().min(missing));
                     record.extend_from_slice(part);
                     self.position += part.len() as u64;
@@ -134,18 +119,13 @@ impl Decoder {
         match byte {
             b'0'..=b'9' if digits < DIGITS_MAX => Expected::Length {
                 digits: digits + 1,
-                record_bytes: record_bytes
-                    .saturating_mul(10)
-                    .saturating_add(u64::from(byte - b'0')),
+                record_bytes: record_bytes.saturating_mul(10).saturating_add(u64::from(byte - b'0')),
             },
             b'\n' if digits > 0 => match usize::try_from(record_bytes) {
                 Ok(missing) if missing <= self.record_bytes_max => {
                     self.after_part(Vec::with_capacity(missing), missing)
                 }
-                Ok(_) | Err(_) => self.fail(Error::TooLarge {
-                    record_bytes,
-                    record_bytes_max: self.record_bytes_max,
-                }),
+                Ok(_) | Err(_) => self.fail(Error::TooLarge { record_bytes, record_bytes_max: self.record_bytes_max }),
             },
             _ => self.fail(Error::NotALength { byte, position }),
         }
@@ -210,19 +190,12 @@ mod tests {
     }
 
     fn check(stream: &str, records: &[&str], failure: Option<Error>, is_mid_record: bool) {
-        let mut expected: Vec<_> = records
-            .iter()
-            .map(|record| Ok(record.as_bytes().to_vec()))
-            .collect();
+        let mut expected: Vec<_> = records.iter().map(|record| Ok(record.as_bytes().to_vec())).collect();
         expected.extend(failure.map(Err));
         for piece in [1, 2, stream.len().max(1)] {
             let (results, decoder) = decode(stream.as_bytes(), &[piece]);
             assert_eq!(results, expected, "{stream:?} in pieces of {piece}");
-            assert_eq!(
-                decoder.is_mid_record(),
-                is_mid_record,
-                "{stream:?} in pieces of {piece}"
-            );
+            assert_eq!(decoder.is_mid_record(), is_mid_record, "{stream:?} in pieces of {piece}");
         }
     }
 
@@ -231,10 +204,7 @@ mod tests {
     }
 
     fn too_large(record_bytes: u64) -> Error {
-        Error::TooLarge {
-            record_bytes,
-            record_bytes_max: BOUND,
-        }
+        Error::TooLarge { record_bytes, record_bytes_max: BOUND }
     }
 
     #[test]
@@ -260,12 +230,7 @@ mod tests {
         check("-1\n", &[], Some(not_a_length(b'-', 0)), false);
         check("1 \na", &[], Some(not_a_length(b' ', 1)), false);
         check("1\r\na", &[], Some(not_a_length(b'\r', 1)), false);
-        check(
-            "000000000000000000001\na",
-            &[],
-            Some(not_a_length(b'1', 20)),
-            false,
-        );
+        check("000000000000000000001\na", &[], Some(not_a_length(b'1', 20)), false);
         check("<html>1\na", &[], Some(not_a_length(b'<', 0)), false);
     }
 
@@ -274,18 +239,8 @@ mod tests {
         let just = "x".repeat(BOUND);
         check(&format!("1024\n{just}"), &[&just], None, false);
         check("1\na1025\n", &["a"], Some(too_large(1025)), false);
-        check(
-            "18446744073709551615\n",
-            &[],
-            Some(too_large(u64::MAX)),
-            false,
-        );
-        check(
-            "99999999999999999999\n",
-            &[],
-            Some(too_large(u64::MAX)),
-            false,
-        );
+        check("18446744073709551615\n", &[], Some(too_large(u64::MAX)), false);
+        check("99999999999999999999\n", &[], Some(too_large(u64::MAX)), false);
     }
 
     #[test]

@@ -145,7 +145,9 @@ impl Ports {
         let mut merged: Vec<PortRange> = Vec::with_capacity(ranges.len());
         for range in ranges {
             match merged.last_mut() {
-                Some(last) if u32::from(range.first) <= u32::from(last.last) + 1 => last.last = last.last.max(range.last),
+                Some(last) if u32::from(range.first) <= u32::from(last.last) + 1 => {
+                    last.last = last.last.max(range.last)
+                }
                 Some(_) | None => merged.push(range),
             }
         }

@@ -83,7 +83,10 @@ fn bundle(raw: RawBundle, wrong: &mut Vec<Invalid>) -> BundleSource {
         Some(uri) => match uri.strip_prefix("file://") {
             Some(path) if path.starts_with('/') => path.to_owned(),
             Some(_) | None => {
-                wrong.push(Invalid::new("spec.bundle.uri", format!("\"{uri}\" is not supported; use file:///absolute/path")));
+                wrong.push(Invalid::new(
+                    "spec.bundle.uri",
+                    format!("\"{uri}\" is not supported; use file:///absolute/path"),
+                ));
                 String::new()
             }
         },
@@ -239,7 +242,10 @@ mod tests {
 
     #[test]
     fn what_does_nothing_yet_is_refused_and_what_is_unknown_too() {
-        assert_eq!(paths(&format!("{GOOD}  gateways: {{count: 2}}\n  auth: {{local: true}}\n")), ["spec.gateways", "spec.auth"]);
+        assert_eq!(
+            paths(&format!("{GOOD}  gateways: {{count: 2}}\n  auth: {{local: true}}\n")),
+            ["spec.gateways", "spec.auth"]
+        );
         let unknown = Platform::parse(&format!("{GOOD}  wrokers: 1\n")).unwrap_err().to_string();
         assert!(unknown.contains("wrokers"), "{unknown}");
     }

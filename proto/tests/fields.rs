@@ -18,22 +18,11 @@ const HEADER: &str = "file\tkind\ttype\tname\tnumber\tlabel\tfield_type\tdefault
 fn the_proto_files_say_what_the_table_says() {
     let ours = rows_of_proto_files();
     let table = rows_of_table();
-    assert_eq!(
-        distinct(&ours).len(),
-        ours.len(),
-        "a row comes twice from the .proto files"
-    );
-    assert_eq!(
-        distinct(&table).len(),
-        table.len(),
-        "a row comes twice in the table"
-    );
+    assert_eq!(distinct(&ours).len(), ours.len(), "a row comes twice from the .proto files");
+    assert_eq!(distinct(&table).len(), table.len(), "a row comes twice in the table");
 
     let missing = |from: &[Row], other: &[Row]| {
-        let rows: Vec<_> = distinct(other)
-            .difference(&distinct(from))
-            .cloned()
-            .collect();
+        let rows: Vec<_> = distinct(other).difference(&distinct(from)).cloned().collect();
         rows.join("\n")
     };
     let (only_ours, only_table) = (missing(&table, &ours), missing(&ours, &table));
@@ -45,10 +34,7 @@ fn the_proto_files_say_what_the_table_says() {
 
 #[test]
 fn an_enum_reads_by_default_as_the_value_that_the_table_has_first() {
-    assert_eq!(
-        first_values(&rows_of_proto_files()),
-        first_values(&rows_of_table())
-    );
+    assert_eq!(first_values(&rows_of_proto_files()), first_values(&rows_of_table()));
 }
 
 fn distinct(rows: &[Row]) -> BTreeSet<String> {
@@ -103,26 +89,14 @@ fn proto_files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn add_message(
-    rows: &mut Vec<Row>,
-    file: &FileDescriptorProto,
-    scope: &str,
-    message: &DescriptorProto,
-) {
+fn add_message(rows: &mut Vec<Row>, file: &FileDescriptorProto, scope: &str, message: &DescriptorProto) {
     let name = format!("{scope}.{}", message.name());
-    assert!(
-        message.extension_range.is_empty() && message.extension.is_empty(),
-        "{name}"
-    );
+    assert!(message.extension_range.is_empty() && message.extension.is_empty(), "{name}");
     if message.field.is_empty() {
         rows.push(format!("{}\tmessage\t{name}\t\t\t\t\t\t", file.name()));
     }
     for field in &message.field {
-        rows.push(format!(
-            "{}\tfield\t{name}\t{}",
-            file.name(),
-            field_columns(message, field)
-        ));
+        rows.push(format!("{}\tfield\t{name}\t{}", file.name(), field_columns(message, field)));
     }
     for enumeration in &message.enum_type {
         add_enum(rows, file, &name, enumeration);
@@ -132,12 +106,7 @@ fn add_message(
     }
 }
 
-fn add_enum(
-    rows: &mut Vec<Row>,
-    file: &FileDescriptorProto,
-    scope: &str,
-    enumeration: &EnumDescriptorProto,
-) {
+fn add_enum(rows: &mut Vec<Row>, file: &FileDescriptorProto, scope: &str, enumeration: &EnumDescriptorProto) {
     for value in &enumeration.value {
         rows.push(format!(
             "{}\tenum\t{scope}.{}\t{}\t{}\t\t\t\t",
@@ -157,16 +126,8 @@ fn field_columns(message: &DescriptorProto, field: &FieldDescriptorProto) -> Str
         path => format!(" {}", path.trim_start_matches('.')),
     };
     let oneof = match field.oneof_index {
-        Some(at) => format!(
-            "oneof {}",
-            message.oneof_decl[usize::try_from(at).unwrap()].name()
-        ),
+        Some(at) => format!("oneof {}", message.oneof_decl[usize::try_from(at).unwrap()].name()),
         None => String::new(),
     };
-    format!(
-        "{}\t{}\t{label}\t{kind}{named}\t{}\t{oneof}",
-        field.name(),
-        field.number(),
-        field.default_value(),
-    )
+    format!("{}\t{}\t{label}\t{kind}{named}\t{}\t{oneof}", field.name(), field.number(), field.default_value(),)
 }

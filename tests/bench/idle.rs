@@ -52,7 +52,8 @@ fn cpu_seconds(pid: u32) -> Result<f64> {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"))?;
     let rest = stat.rsplit_once(')').context("no name in stat")?.1;
     let fields: Vec<_> = rest.split_whitespace().collect();
-    let ticks: u32 = fields.get(11).context("utime")?.parse::<u32>()? + fields.get(12).context("stime")?.parse::<u32>()?;
+    let ticks: u32 =
+        fields.get(11).context("utime")?.parse::<u32>()? + fields.get(12).context("stime")?.parse::<u32>()?;
     Ok(f64::from(ticks) / 100.0)
 }
 

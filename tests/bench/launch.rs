@@ -48,7 +48,8 @@ async fn scheduler() -> Result<(f64, usize)> {
     let platform = dir.path().join("platform.yaml");
     let workers = MEMBERS - 1;
     let bundle = format!("bundle: {{uri: 'file://{}'}}", bin.display());
-    let document = format!("kind: Platform\nlabel: {{name: bench}}\nspec:\n  {bundle}\n  workers: {{count: {workers}}}\n");
+    let document =
+        format!("kind: Platform\nlabel: {{name: bench}}\nspec:\n  {bundle}\n  workers: {{count: {workers}}}\n");
     std::fs::write(&platform, document)?;
     let standin = StandIn::start(network.free(1)?, "BlueData", MEMBERS)?;
     let args = [

@@ -183,7 +183,8 @@ async fn one_mesos_process_killed_and_restarted_costs_no_service() -> Result<()>
         epic.cluster.agents_active().await?;
         subscribed(&mut epic).await?;
         let view = epic.until_ready(3).await?;
-        let restarts: u32 = view.instances.iter().flat_map(|member| &member.services).map(|service| service.restarts).sum();
+        let restarts: u32 =
+            view.instances.iter().flat_map(|member| &member.services).map(|service| service.restarts).sum();
         ensure!(attempts(&view) == [1, 1, 1] && restarts == 0, "{view:?}");
     }
     Ok(())

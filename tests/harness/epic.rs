@@ -102,14 +102,8 @@ impl Epic {
         let dir = cluster.work_dir().join("epic");
         std::fs::create_dir_all(&dir)?;
         let listen = cluster.network().free(200)?;
-        let mut epic = Self {
-            dir,
-            url: format!("http://{listen}"),
-            args: Vec::new(),
-            envs: Vec::new(),
-            process: None,
-            cluster,
-        };
+        let mut epic =
+            Self { dir, url: format!("http://{listen}"), args: Vec::new(), envs: Vec::new(), process: None, cluster };
         epic.write_platform(bin, workers)?;
         let platform = epic.platform_file().display().to_string();
         let args = [
@@ -179,7 +173,8 @@ impl Epic {
     /// # Errors
     /// It isn't built, or can't be started.
     pub fn start(&mut self) -> Result<()> {
-        let mut program = Program::new(built("epic-scheduler")?, self.dir.join("scheduler.log")).args(self.args.clone());
+        let mut program =
+            Program::new(built("epic-scheduler")?, self.dir.join("scheduler.log")).args(self.args.clone());
         for (name, value) in &self.envs {
             program = program.env(name, value);
         }

@@ -25,10 +25,7 @@ pub struct ClientOptions {
 impl Default for ClientOptions {
     /// Trusts the machine's own certificates, and gives a connection 5 seconds.
     fn default() -> Self {
-        Self {
-            ca_file: None,
-            connect_timeout: Duration::from_secs(5),
-        }
+        Self { ca_file: None, connect_timeout: Duration::from_secs(5) }
     }
 }
 
@@ -101,19 +98,13 @@ fn build(
     adjust: fn(ClientBuilder) -> ClientBuilder,
 ) -> Result<Client, Error> {
     let builder = || {
-        let builder = Client::builder()
-            .connect_timeout(options.connect_timeout)
-            .redirect(Policy::none())
-            .no_proxy();
+        let builder = Client::builder().connect_timeout(options.connect_timeout).redirect(Policy::none()).no_proxy();
         adjust(builder)
     };
     let built = builder().tls_certs_merge(extra.iter().cloned()).build();
     match (built, &options.ca_file) {
         (Ok(client), _) => Ok(client),
-        (Err(source), Some(path)) => Err(Error::CaDamaged {
-            path: path.clone(),
-            source,
-        }),
+        (Err(source), Some(path)) => Err(Error::CaDamaged { path: path.clone(), source }),
         // Without certificates of the machine, merging fails; trusting nobody doesn't.
         (Err(merging), None) => builder()
             .tls_certs_only([])
@@ -160,10 +151,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("ca.pem");
         fs::write(&path, contents).unwrap();
-        let options = ClientOptions {
-            ca_file: Some(path),
-            ..ClientOptions::default()
-        };
+        let options = ClientOptions { ca_file: Some(path), ..ClientOptions::default() };
         let clients = clients(&options);
         (folder, clients)
     }
@@ -182,10 +170,7 @@ mod tests {
             .unwrap();
         let config = ServerConfig::builder()
             .with_no_client_auth()
-            .with_single_cert(
-                vec![server.der().clone()],
-                PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-            )
+            .with_single_cert(vec![server.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
             .unwrap();
 
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -196,9 +181,7 @@ mod tests {
             let mut stream = StreamOwned::new(session, connection);
             // A client that doesn't trust us ends the handshake here.
             if stream.read(&mut [0; 4096]).is_ok() {
-                stream
-                    .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
-                    .unwrap();
+                stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
             }
         });
         (address, ca.pem())
@@ -223,10 +206,7 @@ mod tests {
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success() && text.contains("1 passed"),
-            "{text}"
-        );
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
     }
 
     #[tokio::test]
@@ -244,12 +224,7 @@ mod tests {
     async fn https_trusts_the_certificates_of_the_file() {
         let (address, ca) = https_server();
         let (_folder, clients) = with_ca(&ca);
-        let answer = clients
-            .unwrap()
-            .stream
-            .get(format!("https://{address}/"))
-            .send()
-            .await;
+        let answer = clients.unwrap().stream.get(format!("https://{address}/")).send().await;
         assert_eq!(answer.unwrap().status(), 204);
     }
 
@@ -258,37 +233,24 @@ mod tests {
         let (address, _) = https_server();
         let (_, another_ca) = https_server();
         let (_folder, clients) = with_ca(&another_ca);
-        let answer = clients
-            .unwrap()
-            .stream
-            .get(format!("https://{address}/"))
-            .send()
-            .await;
+        let answer = clients.unwrap().stream.get(format!("https://{address}/")).send().await;
         assert!(answer.unwrap_err().is_connect());
     }
 
     #[test]
     fn a_ca_file_that_is_not_there_is_named() {
         let path = PathBuf::from("/nonexistent/ca.pem");
-        let options = ClientOptions {
-            ca_file: Some(path),
-            ..ClientOptions::default()
-        };
+        let options = ClientOptions { ca_file: Some(path), ..ClientOptions::default() };
         let error = clients(&options).unwrap_err();
         assert_eq!(error.to_string(), "cannot read ca file /nonexistent/ca.pem");
-        assert!(
-            matches!(error, Error::CaUnreadable { source, .. } if source.kind() == io::ErrorKind::NotFound)
-        );
+        assert!(matches!(error, Error::CaUnreadable { source, .. } if source.kind() == io::ErrorKind::NotFound));
     }
 
     #[test]
     fn a_ca_file_without_a_certificate_is_refused() {
         for contents in ["", "# none\n", "hello"] {
             let (_folder, clients) = with_ca(contents);
-            assert!(
-                matches!(clients, Err(Error::CaEmpty { .. })),
-                "{contents:?}: {clients:?}"
-            );
+            assert!(matches!(clients, Err(Error::CaEmpty { .. })), "{contents:?}: {clients:?}");
         }
     }
 
@@ -298,10 +260,7 @@ mod tests {
         let end = "\n-----END CERTIFICATE-----\n";
         for inside in ["aGVsbG8=", "!!!!"] {
             let (_folder, clients) = with_ca(&format!("{begin}{inside}{end}"));
-            assert!(
-                matches!(clients, Err(Error::CaDamaged { .. })),
-                "{inside:?}: {clients:?}"
-            );
+            assert!(matches!(clients, Err(Error::CaDamaged { .. })), "{inside:?}: {clients:?}");
         }
     }
 }

@@ -49,11 +49,7 @@ impl Peer {
             connection.write_all(head.as_bytes()).await.unwrap();
             play(&mut connection, steps, &sent).await;
         });
-        Self {
-            address,
-            sent_all,
-            task,
-        }
+        Self { address, sent_all, task }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -80,13 +76,7 @@ async fn play(connection: &mut TcpStream, steps: Vec<Step>, sent_all: &Notify) {
             }
             Step::End => connection.write_all(b"0\r\n\r\n").await.unwrap(),
             Step::Cut => return,
-            Step::Hang => {
-                while connection
-                    .read(&mut [0; 1024])
-                    .await
-                    .is_ok_and(|read| read > 0)
-                {}
-            }
+            Step::Hang => while connection.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {},
         }
     }
     sent_all.notify_one();

@@ -31,9 +31,7 @@ pub enum Error {
         idle: Duration,
     },
     /// A record is longer than the stream's bound.
-    #[error(
-        "record of {record_bytes} bytes on the stream is over the bound of {record_bytes_max} bytes"
-    )]
+    #[error("record of {record_bytes} bytes on the stream is over the bound of {record_bytes_max} bytes")]
     TooLarge {
         /// The length that the peer told.
         record_bytes: u64,
@@ -41,9 +39,7 @@ pub enum Error {
         record_bytes_max: usize,
     },
     /// Something else than a record's length came where one belongs.
-    #[error(
-        "byte {byte:#04x} at position {position} of the stream doesn't belong in a record's length"
-    )]
+    #[error("byte {byte:#04x} at position {position} of the stream doesn't belong in a record's length")]
     NotALength {
         /// The first byte that doesn't fit.
         byte: u8,
@@ -62,13 +58,9 @@ impl From<recordio::Error> for Error {
     fn from(error: recordio::Error) -> Self {
         match error {
             recordio::Error::NotALength { byte, position } => Self::NotALength { byte, position },
-            recordio::Error::TooLarge {
-                record_bytes,
-                record_bytes_max,
-            } => Self::TooLarge {
-                record_bytes,
-                record_bytes_max,
-            },
+            recordio::Error::TooLarge { record_bytes, record_bytes_max } => {
+                Self::TooLarge { record_bytes, record_bytes_max }
+            }
         }
     }
 }
@@ -192,13 +184,8 @@ mod tests {
         let (records, error) = drain(&mut stream).await;
         assert_eq!(records, expected, "{shown}");
         assert!(failure(&error), "{shown}: {error:?}");
-        assert!(
-            matches!(stream.next().await, Ok(None)),
-            "{shown}: something after the end"
-        );
-        timeout(LONG, peer.finished())
-            .await
-            .expect("the connection was not closed");
+        assert!(matches!(stream.next().await, Ok(None)), "{shown}: something after the end");
+        timeout(LONG, peer.finished()).await.expect("the connection was not closed");
     }
 
     #[tokio::test]
@@ -206,18 +193,8 @@ mod tests {
         let none = Option::is_none;
         check(vec![Step::End], &[], none).await;
         check(vec![Step::Chunk("5\nhello"), Step::End], &["hello"], none).await;
-        check(
-            vec![Step::Chunk("1\na2\nbc0\n3\nd\ne"), Step::End],
-            &["a", "bc", "", "d\ne"],
-            none,
-        )
-        .await;
-        let split = vec![
-            Step::Chunk("1"),
-            Step::Chunk("1\nhello"),
-            Step::Chunk(" world1\n!"),
-            Step::End,
-        ];
+        check(vec![Step::Chunk("1\na2\nbc0\n3\nd\ne"), Step::End], &["a", "bc", "", "d\ne"], none).await;
+        let split = vec![Step::Chunk("1"), Step::Chunk("1\nhello"), Step::Chunk(" world1\n!"), Step::End];
         check(split, &["hello world", "!"], none).await;
     }
 
@@ -232,46 +209,17 @@ mod tests {
     async fn a_broken_connection_is_a_failure_even_between_records() {
         let transport = |error: &Option<Error>| matches!(error, Some(Error::Transport { .. }));
         check(vec![Step::Chunk("1\na"), Step::Cut], &["a"], transport).await;
-        check(
-            vec![Step::Chunk("1\na5\nhel"), Step::Cut],
-            &["a"],
-            transport,
-        )
-        .await;
+        check(vec![Step::Chunk("1\na5\nhel"), Step::Cut], &["a"], transport).await;
     }
 
     #[tokio::test]
     async fn what_is_no_record_is_a_failure_that_closes_the_connection() {
-        let no_length = |error: &Option<Error>| {
-            matches!(
-                error,
-                Some(Error::NotALength {
-                    byte: b'<',
-                    position: 3
-                })
-            )
-        };
-        check(
-            vec![Step::Chunk("1\na<html>"), Step::Hang],
-            &["a"],
-            no_length,
-        )
-        .await;
+        let no_length = |error: &Option<Error>| matches!(error, Some(Error::NotALength { byte: b'<', position: 3 }));
+        check(vec![Step::Chunk("1\na<html>"), Step::Hang], &["a"], no_length).await;
         let too_large = |error: &Option<Error>| {
-            matches!(
-                error,
-                Some(Error::TooLarge {
-                    record_bytes: 8_388_609,
-                    record_bytes_max: BOUND
-                })
-            )
+            matches!(error, Some(Error::TooLarge { record_bytes: 8_388_609, record_bytes_max: BOUND }))
         };
-        check(
-            vec![Step::Chunk("1\na8388609\n"), Step::Hang],
-            &["a"],
-            too_large,
-        )
-        .await;
+        check(vec![Step::Chunk("1\na8388609\n"), Step::Hang], &["a"], too_large).await;
     }
 
     #[tokio::test]
@@ -279,13 +227,8 @@ mod tests {
         let peer = Peer::start(vec![Step::Hang]).await;
         let mut stream = open(&peer, SHORT).await;
         let (_, error) = drain(&mut stream).await;
-        assert!(
-            matches!(error, Some(Error::Idle { idle: SHORT })),
-            "{error:?}"
-        );
-        timeout(LONG, peer.finished())
-            .await
-            .expect("the connection was not closed");
+        assert!(matches!(error, Some(Error::Idle { idle: SHORT })), "{error:?}");
+        timeout(LONG, peer.finished()).await.expect("the connection was not closed");
     }
 
     #[tokio::test]
@@ -293,16 +236,10 @@ mod tests {
         let peer = Peer::start(vec![Step::Chunk("1\na5\nhel"), Step::Hang]).await;
         let mut stream = open(&peer, LONG * 60).await;
         assert_eq!(stream.next().await.unwrap(), Some(b"a".to_vec()));
-        assert!(
-            stream.waiting_since.is_none(),
-            "the reader's own time would count"
-        );
+        assert!(stream.waiting_since.is_none(), "the reader's own time would count");
         stream.set_idle(SHORT);
         let (_, error) = drain(&mut stream).await;
-        assert!(
-            matches!(error, Some(Error::Idle { idle: SHORT })),
-            "{error:?}"
-        );
+        assert!(matches!(error, Some(Error::Idle { idle: SHORT })), "{error:?}");
     }
 
     #[tokio::test]
@@ -317,9 +254,7 @@ mod tests {
                 }
             }
         };
-        let result = timeout(LONG, waits)
-            .await
-            .expect("the idle time began anew each time");
+        let result = timeout(LONG, waits).await.expect("the idle time began anew each time");
         assert!(matches!(result, Err(Error::Idle { .. })), "{result:?}");
     }
 
@@ -333,10 +268,7 @@ mod tests {
         let mut stream = open(&peer, LONG).await;
         assert!(stream.next().await.unwrap().is_some());
         let early = timeout(SHORT * 5, peer.sent_all()).await;
-        assert!(
-            early.is_err(),
-            "the peer could send 64 MiB to a reader that took 1 MiB"
-        );
+        assert!(early.is_err(), "the peer could send 64 MiB to a reader that took 1 MiB");
         let (records, error) = drain(&mut stream).await;
         assert_eq!(records.len(), RECORDS - 1);
         assert!(error.is_none(), "{error:?}");

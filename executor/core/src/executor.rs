@@ -10,7 +10,7 @@ use epic_common::machine::Machine;
 use epic_common::time::Timestamp;
 
 use crate::install::Installs;
-use crate::instance::{Instance, task_of};
+use crate::instance::Instance;
 use crate::traffic::{Input, Launch, Output, Work};
 use crate::updates::{Content, State, Updates};
 
@@ -135,7 +135,7 @@ impl Executor {
     }
 
     fn worked(&mut self, now: Timestamp, work: Work) {
-        if let Some(task) = task_of(&work) {
+        if let Some(task) = work.task() {
             if let Some(instance) = self.instances.get_mut(task) {
                 instance.worked(now, work);
             }

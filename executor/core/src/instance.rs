@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use epic_common::conversation::{DocumentText, LaunchOrder, Phase, Report};
-use epic_common::ids::TaskId;
 use epic_common::manifest::Manifest;
 use epic_common::time::Timestamp;
 
@@ -382,24 +381,4 @@ pub const DOCUMENTS_MAX: usize = 16;
 
 fn reads(service: &Service, document: &str) -> bool {
     service.spec.documents.iter().any(|read| read.name() == document)
-}
-
-/// Returns the task that a piece of work was for; `None` if it was for a bundle.
-#[must_use]
-pub fn task_of(work: &Work) -> Option<&TaskId> {
-    match work {
-        Work::Prepared(task) | Work::Refused { task, .. } | Work::Destroyed(task) => Some(task),
-        Work::Rendered { run, .. }
-        | Work::RenderFailed { run, .. }
-        | Work::Started(run)
-        | Work::StartFailed { run, .. }
-        | Work::Exited { run, .. }
-        | Work::Probed { run, .. }
-        | Work::Cleared(run) => Some(&run.task),
-        Work::Progressed { .. }
-        | Work::Fetched(_)
-        | Work::FetchFailed { .. }
-        | Work::Installed { .. }
-        | Work::InstallFailed { .. } => None,
-    }
 }

@@ -257,3 +257,25 @@ pub enum Output {
         reason: &'static str,
     },
 }
+
+impl Work {
+    /// Returns the task that it was for; `None` if it was for a bundle.
+    #[must_use]
+    pub fn task(&self) -> Option<&TaskId> {
+        match self {
+            Self::Prepared(task) | Self::Refused { task, .. } | Self::Destroyed(task) => Some(task),
+            Self::Rendered { run, .. }
+            | Self::RenderFailed { run, .. }
+            | Self::Started(run)
+            | Self::StartFailed { run, .. }
+            | Self::Exited { run, .. }
+            | Self::Probed { run, .. }
+            | Self::Cleared(run) => Some(&run.task),
+            Self::Progressed { .. }
+            | Self::Fetched(_)
+            | Self::FetchFailed { .. }
+            | Self::Installed { .. }
+            | Self::InstallFailed { .. } => None,
+        }
+    }
+}

@@ -19,7 +19,8 @@ pub const MEMBERS: &str = "members";
 #[must_use]
 pub fn members(state: &State) -> Option<String> {
     let applied = state.desired.iter().flat_map(|desired| &desired.roles);
-    let mut roles: BTreeMap<&str, Vec<serde_json::Value>> = applied.map(|role| (role.id.as_str(), Vec::new())).collect();
+    let mut roles: BTreeMap<&str, Vec<serde_json::Value>> =
+        applied.map(|role| (role.id.as_str(), Vec::new())).collect();
     for (id, instance) in &state.instances {
         let Some(task) = instance.live.as_ref().and_then(|task| state.tasks.get(task)) else { continue };
         roles.entry(instance.role.as_str()).or_default().push(serde_json::json!({

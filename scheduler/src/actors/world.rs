@@ -79,7 +79,7 @@ pub struct Parts {
 }
 
 impl World {
-    /// Puts the world together; requests are answered once [`serve`](Self::serve) runs.
+    /// Puts the world together; requests are answered once [`serve`](Clients::serve) runs.
     #[must_use]
     pub fn new(parts: Parts) -> (Self, Clients) {
         let waiting = Rc::new(RefCell::new(BTreeMap::new()));
@@ -258,7 +258,8 @@ fn log(entries: &[Entry]) {
 
 fn crash_points(entries: &[Entry]) {
     crash::here_if(Point::Synced, entries.iter().any(|entry| matches!(entry.fact, Fact::LaunchDecided(_))));
-    let running = |entry: &Entry| matches!(&entry.fact, Fact::StatusRecorded(status) if status.state == TaskState::Running);
+    let running =
+        |entry: &Entry| matches!(&entry.fact, Fact::StatusRecorded(status) if status.state == TaskState::Running);
     crash::here_if(Point::RunningRecorded, entries.iter().any(running));
 }
 

@@ -32,9 +32,8 @@ impl Identity {
     #[must_use]
     pub fn subscribe(&self, subscribe: &core::Subscribe) -> scheduler::Call {
         use v1::framework_info::capability::Type;
-        let capabilities =
-            [Type::PartitionAware, Type::TaskKillingState, Type::MultiRole, Type::ReservationRefinement]
-                .map(|kind| v1::framework_info::Capability { r#type: Some(kind.into()) });
+        let capabilities = [Type::PartitionAware, Type::TaskKillingState, Type::MultiRole, Type::ReservationRefinement]
+            .map(|kind| v1::framework_info::Capability { r#type: Some(kind.into()) });
         let info = v1::FrameworkInfo {
             user: "root".to_owned(),
             name: self.name.clone(),
@@ -82,12 +81,16 @@ impl Identity {
                 Type::Suppress
             }
             core::Call::Kill { task, agent } => {
-                out.kill = Some(call::Kill { task_id: task_id(task), agent_id: Some(agent_id(agent)), kill_policy: None });
+                out.kill =
+                    Some(call::Kill { task_id: task_id(task), agent_id: Some(agent_id(agent)), kill_policy: None });
                 Type::Kill
             }
             core::Call::Acknowledge { task, agent, uuid } => {
-                out.acknowledge =
-                    Some(call::Acknowledge { agent_id: agent_id(agent), task_id: task_id(task), uuid: uuid.0.to_vec() });
+                out.acknowledge = Some(call::Acknowledge {
+                    agent_id: agent_id(agent),
+                    task_id: task_id(task),
+                    uuid: uuid.0.to_vec(),
+                });
                 Type::Acknowledge
             }
             core::Call::Reconcile { tasks } => {
@@ -169,8 +172,7 @@ impl Identity {
             output_file: Some(PROGRAM.to_owned()),
         };
         let reserved = |amount| core::Resource { reservation: core::Reservation::Static, amount };
-        let resources =
-            [reserved(core::Amount::Cpus(executor.cpus)), reserved(core::Amount::Mem(executor.mem))];
+        let resources = [reserved(core::Amount::Cpus(executor.cpus)), reserved(core::Amount::Mem(executor.mem))];
         v1::ExecutorInfo {
             r#type: Some(v1::executor_info::Type::Custom.into()),
             executor_id: executor_id(&executor.id),
@@ -276,7 +278,9 @@ const SHUTDOWN_GRACE_NANOS: i64 = 60_000_000_000;
 fn status_of(status: &v1::TaskStatus, state: v1::TaskState) -> core::Status {
     let uuid = status.uuid.as_deref().and_then(|uuid| uuid.try_into().ok());
     let report = status.data.as_deref().filter(|data| !data.is_empty()).and_then(|data| {
-        conversation::decode_report(data).map_err(|error| debug!(task = status.task_id.value, %error, "report not understood")).ok()
+        conversation::decode_report(data)
+            .map_err(|error| debug!(task = status.task_id.value, %error, "report not understood"))
+            .ok()
     });
     let reason = status.reason.and_then(|reason| v1::task_status::Reason::try_from(reason).ok());
     core::Status {

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use epic_scheduler::journal::{Journal, Recovered};
 use epic_scheduler::journal::local::Local;
+use epic_scheduler::journal::{Journal, Recovered};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tempfile::TempDir;
 

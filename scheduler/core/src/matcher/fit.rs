@@ -72,7 +72,11 @@ impl Spare<'_> {
         }
         let reserved = offered.ports.get(&Reservation::Static);
         Ok(Fit {
-            ports_reserved: ports.values().copied().filter(|port| reserved.is_some_and(|set| set.contains(*port))).collect(),
+            ports_reserved: ports
+                .values()
+                .copied()
+                .filter(|port| reserved.is_some_and(|set| set.contains(*port)))
+                .collect(),
             grant: Grant { cpus: needs.cpus, mem: needs.mem, disk: needs.disk, ports },
             disk_reserved,
         })

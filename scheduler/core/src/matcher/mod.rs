@@ -10,8 +10,8 @@ use epic_common::ids::{AgentId, InstanceId, OfferId};
 use epic_common::resources::{Bytes, MilliCpus};
 
 use crate::mesos::Offer;
-use crate::state::platform::RoleNeeds;
 use crate::state::State;
+use crate::state::platform::RoleNeeds;
 pub use fit::{Fit, Spare};
 
 /// A member that waits for a place.
@@ -131,7 +131,11 @@ impl fmt::Display for Unfit {
                 write!(f, "needs {asked} reserved cpus, {offered} offered, {} missing", asked.saturating_sub(*offered))
             }
             Reason::Mem { asked, offered } => {
-                write!(f, "needs {asked} reserved memory, {offered} offered, {} missing", asked.saturating_sub(*offered))
+                write!(
+                    f,
+                    "needs {asked} reserved memory, {offered} offered, {} missing",
+                    asked.saturating_sub(*offered)
+                )
             }
             Reason::Disk { asked, offered } => {
                 write!(f, "needs {asked} disk, {offered} offered, {} missing", asked.saturating_sub(*offered))

@@ -23,7 +23,8 @@ pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &P
         if session.accepting.contains(&task.id) || session.heard.contains(&task.id) {
             continue;
         }
-        let sendable = session.link.stream() == Some(stream) && session.offers.contains_key(offer) && task.kill.is_none();
+        let sendable =
+            session.link.stream() == Some(stream) && session.offers.contains_key(offer) && task.kill.is_none();
         if sendable {
             by_offer.entry(offer).or_default().push(task);
         } else if session.questions.tries(&task.id).is_none() {
@@ -61,7 +62,13 @@ fn launch(state: &State, desired: &Desired, policy: &Policy, task: &Task) -> Opt
         label("epic.attempt", task.id.attempt.to_string()),
         label("epic.bundle", desired.bundle.sha256.to_string()),
     ];
-    Some(Launch { agent: task.agent.clone(), order, resources: resources(task), executor: task.executor.clone(), labels })
+    Some(Launch {
+        agent: task.agent.clone(),
+        order,
+        resources: resources(task),
+        executor: task.executor.clone(),
+        labels,
+    })
 }
 
 /// Names what the task takes, each part from where it was found to be.

@@ -61,7 +61,8 @@ fn apply(
         return Err(uninstalling());
     }
     if by == Applicant::Seed && draft.state.desired.is_none() && draft.state.frameworks_chosen > 0 {
-        let message = "the journal remembers an uninstall: the file is not applied by itself; use epicctl platform apply";
+        let message =
+            "the journal remembers an uninstall: the file is not applied by itself; use epicctl platform apply";
         return Ok((None, message.to_owned()));
     }
     check(desired)?;
@@ -71,12 +72,16 @@ fn apply(
             return Ok((None, "nothing to change".to_owned()));
         }
         if by == Applicant::Seed {
-            let detail = "the journal has another platform than the file; it stays as it is until epicctl platform apply";
+            let detail =
+                "the journal has another platform than the file; it stays as it is until epicctl platform apply";
             return Ok((None, detail.to_owned()));
         }
         if !differences.is_empty() {
-            let mut rejection =
-                Rejection::new(RejectionKind::Conflict, "this change is not supported yet", "apply changes spec.workers.count only");
+            let mut rejection = Rejection::new(
+                RejectionKind::Conflict,
+                "this change is not supported yet",
+                "apply changes spec.workers.count only",
+            );
             rejection.errors = differences;
             return Err(rejection);
         }
@@ -110,12 +115,16 @@ fn check(desired: &Desired) -> Result<(), Rejection> {
     let total = desired.members.values().fold(0_u32, |sum, count| sum.saturating_add(*count));
     if total > READ_MEMBERS_MAX && desired.roles.iter().any(|role| role.reads_members) {
         let why = "since services of this bundle read the list of all members";
-        errors.push(("spec.workers.count".to_owned(), format!("{total} members, at most {READ_MEMBERS_MAX} are allowed {why}")));
+        errors.push((
+            "spec.workers.count".to_owned(),
+            format!("{total} members, at most {READ_MEMBERS_MAX} are allowed {why}"),
+        ));
     }
     if errors.is_empty() {
         return Ok(());
     }
-    let mut rejection = Rejection::new(RejectionKind::Invalid, "the platform can't be as it is asked for", String::new());
+    let mut rejection =
+        Rejection::new(RejectionKind::Invalid, "the platform can't be as it is asked for", String::new());
     rejection.errors = errors;
     Err(rejection)
 }
@@ -140,7 +149,9 @@ fn differences(current: &Desired, asked: &Desired) -> Vec<(String, String)> {
     differ("spec.bundle", current.bundle.sha256.to_string(), asked.bundle.sha256.to_string());
     differ("spec.allowRoot", current.root_allowed.to_string(), asked.root_allowed.to_string());
     let ceiling = |desired: &Desired| {
-        desired.ceiling.map_or_else(|| "none".to_owned(), |ceiling| format!("{} cpus and {}", ceiling.cpus, ceiling.mem))
+        desired
+            .ceiling
+            .map_or_else(|| "none".to_owned(), |ceiling| format!("{} cpus and {}", ceiling.cpus, ceiling.mem))
     };
     differ("spec.grant.perHost", ceiling(current), ceiling(asked));
     for (role, count) in &asked.members {

@@ -52,5 +52,8 @@ fn is_behind(state: &State, task: &Task, generation: u64) -> bool {
         .get(&task.id.instance)
         .and_then(|instance| state.desired.as_ref()?.role(&instance.role))
         .is_some_and(|needs| needs.reads_members);
-    reads && task.kill.is_none() && task.is_with_executor() && task.report.documents.get(MEMBERS).copied().unwrap_or(0) < generation
+    reads
+        && task.kill.is_none()
+        && task.is_with_executor()
+        && task.report.documents.get(MEMBERS).copied().unwrap_or(0) < generation
 }

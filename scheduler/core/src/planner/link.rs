@@ -20,10 +20,11 @@ pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, now: Times
     }
     let Some(framework) = &state.framework else { return };
     if let Link::Down { retry, .. } = session.link
-        && retry <= now {
-            let suppressed = state.unplaced.is_empty();
-            plan.subscribe = Some(Subscribe { framework: framework.clone(), suppressed: suppressed || ending });
-        }
+        && retry <= now
+    {
+        let suppressed = state.unplaced.is_empty();
+        plan.subscribe = Some(Subscribe { framework: framework.clone(), suppressed: suppressed || ending });
+    }
 }
 
 /// TEARDOWN comes last: after every terminal update is acknowledged.

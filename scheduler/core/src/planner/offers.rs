@@ -27,9 +27,11 @@ pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &P
     if session.proposed.is_some() || !plan.entries.is_empty() || session.offers.is_empty() {
         return;
     }
-    let soon = state.unplaced.iter().filter_map(|id| state.instances.get(id)).any(|instance| {
-        instance.not_before > now && instance.not_before <= now + HOLD
-    });
+    let soon = state
+        .unplaced
+        .iter()
+        .filter_map(|id| state.instances.get(id))
+        .any(|instance| instance.not_before > now && instance.not_before <= now + HOLD);
     if soon {
         return;
     }

@@ -71,7 +71,9 @@ fn ended(draft: &Draft<'_>, policy: &Policy, task: &Task, status: &Status) -> En
         || status.reason.contains("DRAIN")
         || match status.state {
             TaskState::Killed | TaskState::GoneByOperator => true,
-            TaskState::Unknown | TaskState::Lost | TaskState::Gone => !matches!(task.progress, Progress::Launching { .. }),
+            TaskState::Unknown | TaskState::Lost | TaskState::Gone => {
+                !matches!(task.progress, Progress::Launching { .. })
+            }
             TaskState::Finished
             | TaskState::Failed
             | TaskState::Error
@@ -86,7 +88,8 @@ fn ended(draft: &Draft<'_>, policy: &Policy, task: &Task, status: &Status) -> En
         return Ended { failures, not_before: draft.now };
     }
     let failures = failures.saturating_add(1);
-    let salt = task.id.to_string().bytes().fold(0_u64, |salt, byte| salt.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    let salt =
+        task.id.to_string().bytes().fold(0_u64, |salt, byte| salt.wrapping_mul(31).wrapping_add(u64::from(byte)));
     Ended { failures, not_before: draft.now + policy.relaunch.jittered(failures, salt) }
 }
 
@@ -105,7 +108,8 @@ fn unknown(draft: &mut Draft<'_>, status: &Status) {
     if over && !stranger && status.uuid.is_none() {
         return;
     }
-    if draft.state.strangers.get(&status.task).is_some_and(|known| known.agent == agent && known.state == status.state) {
+    if draft.state.strangers.get(&status.task).is_some_and(|known| known.agent == agent && known.state == status.state)
+    {
         repeat(draft, status, &agent);
         return;
     }

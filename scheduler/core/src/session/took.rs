@@ -128,10 +128,12 @@ impl Session {
             times.extend([self.questions.next(), self.kills.next(), self.nudges.next()].into_iter().flatten());
         }
         times.extend(self.next_wait(state, now));
-        times.extend(state.unreachable.iter().filter_map(|id| state.tasks.get(id)).filter_map(|task| match task.progress {
-            crate::state::task::Progress::Unreachable(since) => Some(since + policy.unreachable_after),
-            crate::state::task::Progress::Launching { .. } | crate::state::task::Progress::Alive(_) => None,
-        }));
+        times.extend(state.unreachable.iter().filter_map(|id| state.tasks.get(id)).filter_map(
+            |task| match task.progress {
+                crate::state::task::Progress::Unreachable(since) => Some(since + policy.unreachable_after),
+                crate::state::task::Progress::Launching { .. } | crate::state::task::Progress::Alive(_) => None,
+            },
+        ));
         times.into_iter().filter(|at| *at > now).min()
     }
 

@@ -171,11 +171,12 @@ impl State {
         task.given_up = true;
         self.unreachable.remove(id);
         if let Some(instance) = self.instances.get_mut(&id.instance)
-            && instance.live.as_ref() == Some(id) {
-                instance.live = None;
-                instance.since = at;
-                "its agent could not be reached".clone_into(&mut instance.last_end);
-            }
+            && instance.live.as_ref() == Some(id)
+        {
+            instance.live = None;
+            instance.since = at;
+            "its agent could not be reached".clone_into(&mut instance.last_end);
+        }
         self.settle(&id.instance);
         self.kill_decided(id, "it was replaced while its agent could not be reached", touched);
         touched.members = true;
@@ -190,7 +191,9 @@ impl State {
             Some(task) => {
                 match task.progress {
                     Progress::Unreachable(_) if !task.given_up => self.unreachable.insert(id.clone()),
-                    Progress::Unreachable(_) | Progress::Launching { .. } | Progress::Alive(_) => self.unreachable.remove(id),
+                    Progress::Unreachable(_) | Progress::Launching { .. } | Progress::Alive(_) => {
+                        self.unreachable.remove(id)
+                    }
                 };
                 if task.is_ready() {
                     self.ready(id);
@@ -206,9 +209,11 @@ impl State {
 
     fn ready(&mut self, id: &TaskId) {
         if let Some(instance) = self.instances.get_mut(&id.instance)
-            && instance.live.as_ref() == Some(id) && instance.failures != 0 {
-                instance.failures = 0;
-            }
+            && instance.live.as_ref() == Some(id)
+            && instance.failures != 0
+        {
+            instance.failures = 0;
+        }
     }
 
     fn ended(&mut self, at: Timestamp, status: &StatusRecorded) {
@@ -218,15 +223,16 @@ impl State {
         self.unreachable.remove(id);
         self.leave_agent(&task.agent, id);
         if let Some(instance) = self.instances.get_mut(&id.instance)
-            && instance.live.as_ref() == Some(id) {
-                instance.live = None;
-                instance.since = at;
-                instance.last_end = end_for_people(&task, status);
-                if let Some(ended) = status.ended {
-                    instance.failures = ended.failures;
-                    instance.not_before = ended.not_before;
-                }
+            && instance.live.as_ref() == Some(id)
+        {
+            instance.live = None;
+            instance.since = at;
+            instance.last_end = end_for_people(&task, status);
+            if let Some(ended) = status.ended {
+                instance.failures = ended.failures;
+                instance.not_before = ended.not_before;
             }
+        }
         self.settle(&id.instance);
     }
 

@@ -103,7 +103,10 @@ impl Task {
             },
         };
         let phase = status.report.as_ref().map_or(self.report.phase, |report| report.phase);
-        if progress != self.progress || phase != self.report.phase || status.healthy.is_some_and(|_| status.healthy != self.healthy) {
+        if progress != self.progress
+            || phase != self.report.phase
+            || status.healthy.is_some_and(|_| status.healthy != self.healthy)
+        {
             self.since = at;
         }
         self.progress = progress;
@@ -127,7 +130,9 @@ impl Task {
     /// Tells whether its services are up and answer, as far as is known.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        matches!(self.progress, Progress::Alive(TaskState::Running)) && self.healthy != Some(false) && self.kill.is_none()
+        matches!(self.progress, Progress::Alive(TaskState::Running))
+            && self.healthy != Some(false)
+            && self.kill.is_none()
     }
 
     /// Tells whether its executor is known to have it.
