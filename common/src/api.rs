@@ -181,3 +181,21 @@ pub struct AmountView {
     /// Memory, such as `2GiB`.
     pub memory: String,
 }
+
+/// What a replica is to the others. `GET /api/v2/leader`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaderView {
+    /// `alone` (without ZooKeeper), `standby`, `claiming` (elected, not yet leading) or `leading`.
+    pub mode: String,
+    /// The leader's URL, as this replica knows it; absent while nobody is known to lead.
+    pub leader: Option<String>,
+    /// The highest epoch in the journal; 0 before the first claim and without ZooKeeper.
+    pub epoch: u64,
+    /// The URL of the replica that answers.
+    pub replica: String,
+    /// Whether it has applied all that was in the journal a moment ago.
+    pub caught_up: bool,
+    /// Why it isn't what it should be; empty if nothing is wrong.
+    pub problem: String,
+}

@@ -10,17 +10,20 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
-use crate::mesos::masters::Masters;
+use crate::mesos::masters::{Masters, ZooKeeperPath};
 
 /// Runs the EPIC platform on Apache Mesos.
 ///
 /// Every option can be given as a flag, as an environment variable (EPIC_...), or in the file named by --config (YAML:
 /// `option-name: value`); a flag wins over the environment, and both win over the file.
 ///
+/// With --zk, several schedulers share one journal and one of them leads; `epic-scheduler init --zk URL` makes that
+/// journal, once.
+///
 /// Logs go to stderr; the variable `EPIC_LOG` chooses how much, such as `debug` or `warn,epic_scheduler=info`.
 ///
 /// Exit codes: 0 ended as asked; 64 the options are wrong; 65 a bundle, platform file or journal can't be used; 69 Mesos
-/// refuses us (role, credentials); 74 the state directory can't be read or written, or a port is in use. A failed
+/// refuses us (role, credentials), or ZooKeeper can't be used; 74 the state directory can't be read or written, or a port is in use. A failed
 /// assertion ends it with SIGABRT. The last line on stderr says why.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "epic-scheduler", version)]
@@ -28,6 +31,15 @@ pub struct Config {
     /// Where the Mesos masters are: `host:port[,host:port...]` (https://host:port for TLS), or `zk://host:port[,...]/path`
     #[arg(long, env = "EPIC_MASTER", value_parser = Masters::parse)]
     pub master: Masters,
+
+    /// Where several schedulers share a journal and choose a leader: `zk://[user:password@]host:port[,...]/path`; made
+    /// by `epic-scheduler init`. Without it this scheduler is alone, with its journal in --state-dir
+    #[arg(long, env = "EPIC_ZK", hide_env_values = true, value_name = "URL", value_parser = zookeeper)]
+    pub zk: Option<ZooKeeperPath>,
+
+    /// How long ZooKeeper waits for a silent leader before another may lead: 4s to 60s
+    #[arg(long, env = "EPIC_ZK_SESSION_TIMEOUT", default_value = "10s", value_parser = session_timeout)]
+    pub zk_session_timeout: Duration,
 
     /// The Mesos role whose reservations the platform uses; fixed for the life of a framework
     #[arg(long, env = "EPIC_ROLE", default_value = "BlueData", value_parser = role)]
@@ -65,7 +77,7 @@ pub struct Config {
     #[arg(long, env = "EPIC_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
 
-    /// Holds the token that allows changes [default: made once, <--state-dir>/token]
+    /// Holds the token that allows changes, the same for all that share a --zk [default: made once, <--state-dir>/token]
     #[arg(long, env = "EPIC_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 
@@ -157,6 +169,7 @@ impl Config {
         let config = Self::from_arg_matches(&matches).map_err(|error| refusal(error, &args, None))?;
         config.check_credentials()?;
         config.check_advertise()?;
+        config.check_token()?;
         Ok(config)
     }
 
@@ -178,6 +191,16 @@ impl Config {
                 file.display()
             ))),
             (Some(_), Some(_)) | (None, None) => Ok(()),
+        }
+    }
+
+    /// Each leader would else replace the token of the one before it by its own.
+    fn check_token(&self) -> Result<(), Error> {
+        match (&self.zk, &self.token_file) {
+            (Some(zk), None) => Err(Error::Unfit(format!(
+                "--zk {zk} needs one token for all that share it; write it to a file and give each --token-file FILE"
+            ))),
+            (Some(_), Some(_)) | (None, Some(_) | None) => Ok(()),
         }
     }
 
@@ -206,6 +229,18 @@ impl Config {
                 "{option} {host} can't be reached from other machines, and the master {master} is on one; set --listen, \
                  and --advertise if it differs, to an address that agents can reach"
             ))),
+            Some(_) | None => self.check_replicas(option, host),
+        }
+    }
+
+    /// Replicas on other machines could not hand changes to a loopback address.
+    fn check_replicas(&self, option: &str, host: &str) -> Result<(), Error> {
+        let elsewhere = self.zk.iter().flat_map(servers).find(|host| !is_loopback(host));
+        match elsewhere {
+            Some(server) if is_loopback(host) => Err(Error::Unfit(format!(
+                "{option} {host} can't be reached from other machines, and the ZooKeeper server {server} is on one; set \
+                 --listen, and --advertise if it differs, to an address that other replicas can reach"
+            ))),
             Some(_) | None => Ok(()),
         }
     }
@@ -215,11 +250,13 @@ impl Config {
 fn hosts(masters: &Masters) -> Vec<String> {
     match masters {
         Masters::List(addresses) => addresses.iter().map(|address| address.host().to_owned()).collect(),
-        Masters::ZooKeeper(path) => {
-            let host = |server: &String| server.rsplit_once(':').map_or(server.clone(), |(host, _)| host.to_owned());
-            path.servers.iter().map(host).collect()
-        }
+        Masters::ZooKeeper(path) => servers(path),
     }
+}
+
+fn servers(path: &ZooKeeperPath) -> Vec<String> {
+    let host = |server: &String| server.rsplit_once(':').map_or(server.clone(), |(host, _)| host.to_owned());
+    path.servers.iter().map(host).collect()
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -232,6 +269,24 @@ fn address(host: &str) -> Option<IpAddr> {
 
 fn duration(text: &str) -> Result<Duration, epic_common::text::ParseDurationError> {
     epic_common::text::duration(text)
+}
+
+fn zookeeper(text: &str) -> Result<ZooKeeperPath, String> {
+    let form = "write zk://[USER:PASSWORD@]HOST:PORT[,HOST:PORT...]/PATH";
+    match Masters::parse(text) {
+        Ok(Masters::ZooKeeper(path)) => Ok(path),
+        Ok(Masters::List(_)) => Err(format!("it doesn't begin with zk://; {form}")),
+        Err(error) => Err(format!("{}; {form}", error.problem)),
+    }
+}
+
+/// Reads how long ZooKeeper is to keep a session.
+///
+/// Less than four seconds costs leadership at each pause of a busy machine.
+fn session_timeout(text: &str) -> Result<Duration, String> {
+    let asked = duration(text).map_err(|error| error.to_string())?;
+    let (least, most) = (Duration::from_secs(4), Duration::from_secs(60));
+    if (least..=most).contains(&asked) { Ok(asked) } else { Err("it must be from 4s to 60s".to_owned()) }
 }
 
 /// Checks a role as Mesos does, which would refuse it only once we are connected.
@@ -277,6 +332,7 @@ fn refusal(error: clap::Error, args: &[OsString], file: Option<(&PathBuf, &[OsSt
     let lines: Vec<_> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
     let text = lines.join(" ");
     let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let text = &without_password(&error, text);
     let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
         return Error::Options(text.to_owned());
     };
@@ -293,6 +349,12 @@ fn refusal(error: clap::Error, args: &[OsString], file: Option<(&PathBuf, &[OsSt
     Error::Options(format!("{text}{origin}"))
 }
 
+/// Takes what stands before an @ out of a wrong value.
+fn without_password(error: &clap::Error, text: &str) -> String {
+    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else { return text.to_owned() };
+    value.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, rest)| text.replace(value, &format!("...@{rest}")))
+}
+
 /// Names the variable that holds a value for a flag now.
 fn environment(flag: &str) -> Option<String> {
     let command = Config::command();
@@ -302,5 +364,6 @@ fn environment(flag: &str) -> Option<String> {
     name.to_str().map(str::to_owned)
 }
 
+pub mod init;
 #[cfg(test)]
 mod tests;

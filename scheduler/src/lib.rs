@@ -8,14 +8,17 @@ pub mod config;
 pub mod coordinator;
 pub mod crash;
 pub mod failure;
+pub mod init;
 pub mod journal;
 pub mod mesos;
 pub mod metrics;
+pub mod replica;
 pub mod run;
 pub mod seed;
 pub mod start;
 pub mod token;
 pub mod view;
+pub mod zookeeper;
 
 /// Says an error with all its causes in one line.
 #[must_use]

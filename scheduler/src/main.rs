@@ -4,12 +4,17 @@ use std::process::ExitCode;
 
 use epic_common_io::telemetry::{self, Format};
 use epic_scheduler::check::check;
+use epic_scheduler::config::init::Init;
 use epic_scheduler::config::{self, Config, LogFormat};
 use epic_scheduler::failure::Failure;
+use epic_scheduler::init;
 use epic_scheduler::run::run;
 use epic_scheduler::start::start;
 
 fn main() -> ExitCode {
+    if let Some(asked) = Init::read(std::env::args_os()) {
+        return initialise(asked);
+    }
     let config = match Config::read(std::env::args_os()) {
         Ok(config) => config,
         Err(config::Error::Asked(answer)) => {
@@ -28,6 +33,23 @@ fn main() -> ExitCode {
         return ended(&check(&config));
     }
     match start(&config).and_then(|ready| actix::System::new().block_on(run(&config, ready))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => ended(&[failure]),
+    }
+}
+
+fn initialise(asked: Result<Init, config::Error>) -> ExitCode {
+    let init = match asked {
+        Ok(init) => init,
+        Err(config::Error::Asked(answer)) => {
+            answer.print().ok();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return ended(&[error.into()]),
+    };
+    telemetry::abort_on_panic();
+    telemetry::start(Format::Text);
+    match actix::System::new().block_on(init::run(&init)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => ended(&[failure]),
     }

@@ -1,24 +1,29 @@
 //! Runs a scheduler from its first connection to its end.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
 use epic_common_io::driver::{Clock, Driver, Inbox};
 use epic_scheduler_core::director::{Director, Input};
 use epic_scheduler_core::request::{Request, Wish};
+use epic_scheduler_core::state::State;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
 use crate::actors::journal::{Close, Journal};
 use crate::actors::link::Link;
-use crate::actors::world::{Halt, Parts, World};
+use crate::actors::replica::{self, Proposal};
+use crate::actors::world::{Halt, Parts, Store, World};
 use crate::api::{self, Api, Asked};
 use crate::chain;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::metrics;
-use crate::start::Ready;
+use crate::journal::ring::Ring;
+use crate::replica::{Mode, Replica};
+use crate::start::{Held, Ready};
 use crate::view::Published;
 
 /// Runs until a signal or a reason to end.
@@ -35,9 +40,9 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     let (publish, published) = watch::channel(Arc::new(first_view(config, &ready, &clock)));
     let (ask, requests) = mpsc::channel(REQUESTS);
     let (halt, mut halted) = mpsc::channel(1);
-    let journal = Journal::start(ready.journal);
+    let part = Part::of(ready.journal);
     let (world, clients) = World::new(Parts {
-        journal: journal.clone(),
+        store: part.store(),
         position: ready.position,
         link: Link::new(ready.client, ready.identity),
         published: publish,
@@ -46,11 +51,15 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
         unreachable_after: config.unreachable_after,
         clock,
     });
+    let state = ready.state.clone();
     let inbox = Driver::start(Director::new(ready.state, ready.policy), world, clock);
+    let (show, replica) = watch::channel(Replica::alone(&config.advertised()));
+    let ending = part.begin(config, (state, ready.position), (inbox.clone(), show, clock)).await;
     actix::spawn(clients.serve(requests, inbox.clone()));
     ready.artifacts.verify_in_background();
     let api = Api {
-        published,
+        published: published.clone(),
+        replica: replica.clone(),
         requests: ask.clone(),
         artifacts: ready.artifacts,
         clock: Arc::new(move || clock.now()),
@@ -60,14 +69,14 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     let http = server.handle();
     actix::spawn(server);
     info!(listen = %config.listen, advertise = config.advertised(), token_file = %ready.token.path.display(), "serving");
-    actix::spawn(seed(ask, ready.token.sha256, ready.seed));
+    actix::spawn(seed(ask, (published, replica), ready.token.sha256, ready.seed));
 
     let end = tokio::select! {
         () = signalled() => Ok(()),
         why = halted.recv() => Err(failure(why)),
     };
     http.stop(true).await;
-    finish(&inbox, &journal).await;
+    ending.finish(&inbox).await;
     end
 }
 
@@ -84,9 +93,23 @@ fn first_view(config: &Config, ready: &Ready, clock: &Clock) -> Published {
     }
 }
 
-/// Asks for what the command line says: the token, then the platform if the journal has none.
-async fn seed(ask: mpsc::Sender<Asked>, token: epic_common::ids::Digest, platform: Option<Wish>) {
-    for wish in [Some(Wish::SetToken(token)), platform].into_iter().flatten() {
+/// Asks for what the command line says, once this replica decides: the token, then the platform if the journal has none.
+async fn seed(
+    ask: mpsc::Sender<Asked>,
+    (published, mut replica): (watch::Receiver<Arc<Published>>, watch::Receiver<Replica>),
+    token: epic_common::ids::Digest,
+    platform: Option<Wish>,
+) {
+    if replica.wait_for(|replica| replica.mode.decides()).await.is_err() {
+        return;
+    }
+    let known = published.borrow().state.token;
+    if replica.borrow().mode == Mode::Leading && known.is_some_and(|known| known != token) {
+        warn!("--token-file holds another token than the one that all replicas accept; the journal's stays");
+    }
+    let is_alone = replica.borrow().mode == Mode::Alone;
+    let token = (is_alone || known.is_none()).then_some(Wish::SetToken(token));
+    for wish in [token, platform].into_iter().flatten() {
         let (waits, answer) = oneshot::channel();
         if ask.send((Request { wish, key: None }, waits)).await.is_err() {
             return;
@@ -134,9 +157,90 @@ fn failure(why: Option<Halt>) -> Failure {
     }
 }
 
-/// Lets the batch on its way become durable, then closes the journal.
-async fn finish(inbox: &Inbox<Input>, journal: &actix::Addr<Journal>) {
-    inbox.stop().await;
+/// How this scheduler has its journal.
+enum Part {
+    Alone(actix::Addr<Journal>),
+    Shared { ring: Box<Ring>, lock: File, propose: mpsc::Sender<Proposal>, proposals: mpsc::Receiver<Proposal> },
+}
+
+/// What has to be ended in good order.
+enum Ending {
+    Alone(actix::Addr<Journal>),
+    Shared { stop: oneshot::Sender<()>, ended: tokio::task::JoinHandle<()>, _lock: File },
+}
+
+impl Part {
+    fn of(journal: Held) -> Self {
+        match journal {
+            Held::Alone(journal) => Self::Alone(Journal::start(journal)),
+            Held::Shared(ring, lock) => {
+                let (propose, proposals) = mpsc::channel(1);
+                Self::Shared { ring, lock, propose, proposals }
+            }
+        }
+    }
+
+    fn store(&self) -> Store {
+        match self {
+            Self::Alone(journal) => Store::Local(journal.clone()),
+            Self::Shared { propose, .. } => Store::Shared(propose.clone()),
+        }
+    }
+
+    /// Leads at once if there is nobody else, or takes part in the election.
+    async fn begin(
+        self,
+        config: &Config,
+        (state, position): (State, u64),
+        (inbox, shown, clock): (Inbox<Input>, watch::Sender<Replica>, Clock),
+    ) -> Ending {
+        match (self, &config.zk) {
+            (Self::Shared { ring, lock, proposals, .. }, Some(path)) => {
+                let (stop, stopped) = oneshot::channel();
+                let replica = replica::Replica {
+                    path: path.clone(),
+                    session_timeout: config.zk_session_timeout,
+                    id: uuid::Uuid::new_v4().to_string(),
+                    advertise: config.advertised(),
+                    state,
+                    position,
+                    inbox,
+                    proposals,
+                    shown,
+                    stop: stopped,
+                    clock,
+                };
+                replica.show_standby();
+                Ending::Shared { stop, ended: actix::spawn(replica.run(*ring)), _lock: lock }
+            }
+            (Self::Alone(journal), _) => {
+                // A driver that has ended is noticed by whoever started it.
+                inbox.put(Input::Lead { claimed: None }).await.ok();
+                Ending::Alone(journal)
+            }
+            (Self::Shared { .. }, None) => unreachable!("a shared journal is opened for --zk only"),
+        }
+    }
+}
+
+impl Ending {
+    /// Lets the batch on its way become durable, then closes the journal, or hands over at once.
+    async fn finish(self, inbox: &Inbox<Input>) {
+        inbox.stop().await;
+        match self {
+            Self::Alone(journal) => close(&journal).await,
+            Self::Shared { stop, ended, _lock } => {
+                stop.send(()).ok();
+                match tokio::time::timeout(CLOSE_WITHIN, ended).await {
+                    Ok(_) => info!("handed over"),
+                    Err(_) => warn!("ZooKeeper did not answer; another replica leads once the session has ended"),
+                }
+            }
+        }
+    }
+}
+
+async fn close(journal: &actix::Addr<Journal>) {
     // The journal handles one message after the other, so whatever was on its way comes first.
     match tokio::time::timeout(CLOSE_WITHIN, journal.send(Close)).await {
         Ok(Ok(Ok(()))) => info!("journal closed"),

@@ -1,10 +1,12 @@
 //! Everything that is checked and opened before the first connection.
 
+use std::fs::File;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use epic_common::ids::Digest;
 use epic_common_io::http::ClientOptions;
@@ -17,21 +19,25 @@ use tracing::{info, warn};
 use crate::artifacts::{self, Artifacts};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
-use crate::journal::local::Local;
+use crate::chain;
+use crate::journal::local::{self, Local};
+use crate::journal::ring::{self, Ring};
 use crate::journal::{Journal as _, Recovered, codec};
 use crate::mesos::client::Client;
 use crate::mesos::convert::Identity;
 use crate::mesos::credentials::Credentials;
+use crate::mesos::masters::ZooKeeperPath;
 use crate::seed;
 use crate::token::{self, Token};
+use crate::zookeeper::Session;
 
 /// All that a scheduler runs on.
 #[derive(Debug)]
 pub struct Ready {
     /// What the journal holds.
     pub state: State,
-    /// The journal itself, locked.
-    pub journal: Local,
+    /// The journal itself.
+    pub journal: Held,
     /// The number of its last batch.
     pub position: u64,
     /// What executors fetch.
@@ -50,15 +56,30 @@ pub struct Ready {
     pub listener: TcpListener,
 }
 
-/// Checks and opens everything; nothing is connected to.
+/// The journal that a scheduler was started on.
+#[derive(Debug)]
+pub enum Held {
+    /// On local disk, locked.
+    Alone(Local),
+    /// In `ZooKeeper`; the state directory holds everything else and is locked, too.
+    Shared(Box<Ring>, File),
+}
+
+/// Checks and opens everything; nothing but `ZooKeeper` is connected to, and that only with `--zk`.
 ///
 /// # Errors
 ///
 /// The first thing that can't be used.
 pub fn start(config: &Config) -> Result<Ready, Failure> {
     let client = client(config)?;
-    let (journal, recovered) = Local::open(&config.state_dir)?;
-    let position = journal.position();
+    let (journal, position, recovered) = match &config.zk {
+        None => {
+            let (journal, recovered) = Local::open(&config.state_dir)?;
+            let position = journal.position();
+            (Held::Alone(journal), position, recovered)
+        }
+        Some(path) => shared(config, path)?,
+    };
     report(&recovered);
     let state = state(&recovered)?;
     info!(index = state.index.0, tasks = state.tasks.len(), "journal read");
@@ -104,6 +125,51 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
         listener,
     })
 }
+
+/// Opens the journal in `ZooKeeper`; waits for as long as no server answers, and says so.
+fn shared(config: &Config, path: &ZooKeeperPath) -> Result<(Held, u64, Recovered), Failure> {
+    if config.state_dir.join("journal").exists() {
+        let next = "it belongs to a scheduler without --zk; choose another directory";
+        let text = format!("the state directory {} holds a journal of its own; {next}", config.state_dir.display());
+        return Err(Failure::text(Code::Usage, text));
+    }
+    let lock = local::lock(&config.state_dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Code::Io, &error))?;
+    let (ring, recovered) = runtime.block_on(async {
+        let mut said = String::new();
+        loop {
+            match open(path, config.zk_session_timeout).await {
+                Ok(opened) => return Ok(opened),
+                Err(error @ (ring::Error::Call(_) | ring::Error::Restless { .. })) if !refuses(&error) => {
+                    let why = chain(&error);
+                    if why != said {
+                        warn!(why, "waiting for ZooKeeper");
+                        said = why;
+                    }
+                    tokio::time::sleep(RETRY_EVERY).await;
+                }
+                Err(error) => return Err(Failure::new(Code::Unavailable, &error)),
+            }
+        }
+    })?;
+    let position = ring.position();
+    Ok((Held::Shared(Box::new(ring), lock), position, recovered))
+}
+
+async fn open(path: &ZooKeeperPath, session_timeout: Duration) -> Result<(Ring, Recovered), ring::Error> {
+    let session = Session::connect(path, session_timeout, session_timeout).await?;
+    let ring = Ring::open(session).await?;
+    let recovered = ring.recover().await?;
+    Ok((ring, recovered))
+}
+
+/// Tells whether `ZooKeeper` answered, and trying again is of no use.
+fn refuses(error: &ring::Error) -> bool {
+    matches!(error, ring::Error::Call(call) if call.refusal().is_some())
+}
+
+const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// Makes the client for Mesos; nothing is connected to.
 pub(crate) fn client(config: &Config) -> Result<Client, Failure> {
@@ -204,6 +270,8 @@ pub(crate) fn executor(config: &Config) -> Result<PathBuf, Failure> {
 pub(crate) fn policy(config: &Config, executor: Digest) -> Policy {
     let mut policy = Policy::new(config.role.clone(), config.advertised(), executor);
     policy.unreachable_after = config.unreachable_after;
+    // What is younger than a third of the session's time-out was true a moment ago: nobody else can lead yet.
+    policy.barrier = config.zk.as_ref().map(|_| config.zk_session_timeout / 3);
     policy
 }
 

@@ -16,6 +16,8 @@ use epic_scheduler_core::state::platform::{Desired, Run};
 use epic_scheduler_core::state::task::Progress;
 use epic_scheduler_core::state::{Instance, State};
 
+use crate::replica::Replica;
+
 /// All that a view is made of; published by the director's actor whenever it changes.
 #[derive(Clone, Debug, Default)]
 pub struct Published {
@@ -72,6 +74,18 @@ pub fn platform(published: &Published, now: Timestamp) -> PlatformView {
         hosts: hosts(state),
         waiting: waiting::platform(published),
     }
+}
+
+/// Changes what [`platform`] shows to what is true at a replica that doesn't decide: the leader has the link to Mesos.
+///
+/// Why a member isn't placed is known there, too, so the member's sentence says who that is.
+pub fn stand_by(view: &mut PlatformView, published: &Published, replica: &Replica) {
+    let link = waiting::link(&published.link);
+    view.waiting.retain(|sentence| *sentence != link);
+    let members = view.instances.iter_mut().flat_map(|member| &mut member.waiting);
+    members.filter(|sentence| **sentence == link).for_each(|sentence| *sentence = replica.sentence());
+    view.mesos.subscribed = false;
+    view.mesos.problem = replica.sentence();
 }
 
 /// Counts the members of each role that was applied, by the role's name.

@@ -40,7 +40,7 @@ pub(crate) async fn frameworks(cluster: &Cluster) -> Result<Vec<String>> {
     Ok(frameworks.iter().filter_map(|framework| framework["id"].as_str().map(str::to_owned)).collect())
 }
 
-fn attempts(view: &PlatformView) -> Vec<u32> {
+pub(crate) fn attempts(view: &PlatformView) -> Vec<u32> {
     view.instances.iter().map(|instance| instance.attempt).collect()
 }
 

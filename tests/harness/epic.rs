@@ -121,11 +121,7 @@ impl Epic {
     /// # Errors
     /// The file can't be written.
     pub fn write_platform(&self, bin: &Path, workers: u32) -> Result<()> {
-        let text = format!(
-            "kind: Platform\nlabel: {{name: test}}\nspec:\n  bundle: {{uri: 'file://{}'}}\n  controllers: {{count: 1}}\n  workers: {{count: {workers}}}\n",
-            bin.display()
-        );
-        Ok(std::fs::write(self.platform_file(), text)?)
+        Ok(std::fs::write(self.platform_file(), document(bin, workers))?)
     }
 
     /// Returns the platform's document.
@@ -299,6 +295,14 @@ impl Epic {
     }
 }
 
+/// The document of a platform with one controller and so many workers.
+pub(crate) fn document(bin: &Path, workers: u32) -> String {
+    let bin = bin.display();
+    format!(
+        "kind: Platform\nlabel: {{name: test}}\nspec:\n  bundle: {{uri: 'file://{bin}'}}\n  controllers: {{count: 1}}\n  workers: {{count: {workers}}}\n"
+    )
+}
+
 /// Finds a member.
 ///
 /// # Errors
@@ -339,7 +343,8 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn brief(view: &PlatformView) -> String {
+/// What is worth knowing of a view when it isn't what it should be.
+pub(crate) fn brief(view: &PlatformView) -> String {
     let mut text = format!("phase {}, mesos {:?}, waiting {:?}", view.phase, view.mesos, view.waiting);
     for instance in &view.instances {
         text += &format!(

@@ -13,5 +13,6 @@ mod masters;
 mod offers;
 mod place;
 mod random;
+mod replicas;
 mod strangers;
 mod updates;

@@ -12,9 +12,9 @@ use crate::mesos::{Call, Event, LinkEnd, StreamId, Subscribe};
 use crate::planner::{Plan, plan};
 use crate::policy::{Policy, REQUESTS_MAX};
 use crate::request::{Answer, ClientId, Grantal, Rejection, RejectionKind, Request};
-use crate::session::{CallAnswer, CallId, Link, Session};
-use crate::state::State;
+use crate::session::{CallAnswer, CallId, Link, Session, is_failover};
 use crate::state::entry::{Entry, Index};
+use crate::state::{Leader, State};
 
 /// What happens to the scheduler.
 #[derive(Clone, Debug)]
@@ -25,8 +25,24 @@ pub enum Input {
     LinkEnded(Option<StreamId>, LinkEnd),
     /// A call was answered.
     Answered(CallId, CallAnswer),
-    /// The batch that was proposed is durable.
-    Committed,
+    /// The batch that was proposed with this first position is durable.
+    Committed(Index),
+    /// These entries became durable at this position and after it, by another leader's hand or as this replica's claim.
+    Followed(Index, Vec<Entry>),
+    /// The state as a snapshot has it: what lies between was overwritten before this replica could follow it.
+    Restored(Box<State>),
+    /// This replica leads: its own claim has been read back, or it has the journal to itself.
+    Lead {
+        /// When the claim was begun, by this scheduler's clock. `None` if that isn't known: then nothing is subscribed
+        /// on the claim itself.
+        claimed: Option<Timestamp>,
+    },
+    /// This replica leads no more, for this reason.
+    StandDown(String),
+    /// The coordination service can't be reached: nobody knows whether this replica still leads.
+    Paused,
+    /// It still leads.
+    Resumed,
     /// Somebody asks for something.
     Request(ClientId, Request),
 }
@@ -61,11 +77,27 @@ pub struct Seen {
     pub unmet: BTreeMap<InstanceId, Vec<Unfit>>,
     /// When offers last came.
     pub offers_at: Option<Timestamp>,
+    /// Whether this replica leads, also while it is paused.
+    pub leading: bool,
+    /// Who claimed the lead last; `None` in a journal that has only one writer.
+    pub leader: Option<Leader>,
+}
+
+/// What this replica is to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// It follows, and decides nothing.
+    Standby,
+    /// It decides.
+    Leading,
 }
 
 /// The scheduler's decisions as one machine.
 #[derive(Debug)]
 pub struct Director {
+    role: Role,
+    /// Whether it may decide nothing until it is known again that it leads.
+    is_paused: bool,
     state: State,
     session: Session,
     policy: Policy,
@@ -77,19 +109,27 @@ pub struct Director {
 }
 
 impl Director {
-    /// Begins with what the journal holds, without a link to Mesos.
+    /// Begins as a standby with what the journal holds.
     #[must_use]
     pub fn new(state: State, policy: Policy) -> Self {
         Self {
+            role: Role::Standby,
+            is_paused: false,
             state,
-            session: Session { members_touched: true, ..Session::default() },
+            session: Session::new(),
             policy,
             batch: Vec::new(),
             outputs: VecDeque::new(),
-            next_call: CallId::default(),
-            dirty: true,
+            next_call: CallId(0),
+            dirty: false,
             deadline: None,
         }
+    }
+
+    /// Tells whether this replica leads, also while it is paused.
+    #[must_use]
+    pub fn is_leading(&self) -> bool {
+        self.role == Role::Leading
     }
 
     /// Returns what is committed.
@@ -104,7 +144,11 @@ impl Director {
         &self.session
     }
 
-    fn committed(&mut self, now: Timestamp) {
+    /// The news of a batch that was proposed in an earlier time of leading is void: it comes as one that was followed.
+    fn committed(&mut self, now: Timestamp, at: Index) {
+        if at != self.state.index.next() {
+            return;
+        }
         let Some(batch) = self.session.proposed.take() else { return };
         let first = self.state.index;
         for entry in std::mem::take(&mut self.batch) {
@@ -112,6 +156,7 @@ impl Director {
             self.session.committed(now, &self.state, &entry, &touched);
         }
         invariants::check(&self.state);
+        self.session.barrier = batch.barrier.or(self.session.barrier);
         for ack in batch.acks {
             self.session.acknowledge(ack);
         }
@@ -128,11 +173,64 @@ impl Director {
             link: self.session.link.clone(),
             unmet: self.session.unmet.clone(),
             offers_at: self.session.offers_at,
+            leading: self.is_leading(),
+            leader: self.state.leader.clone(),
         })));
     }
 
+    /// Applies what others have made durable.
+    ///
+    /// # Panics
+    ///
+    /// If entries are missing before it, or are there already: this replica would differ from the others.
+    fn followed(&mut self, first: Index, entries: &[Entry]) {
+        if entries.is_empty() {
+            return;
+        }
+        assert_eq!(first, self.state.index.next(), "what is followed doesn't come next in the journal");
+        // Whoever hears that somebody else writes doesn't lead any more.
+        self.stand_down("another replica writes to the journal");
+        for entry in entries {
+            self.state.apply(entry);
+        }
+        invariants::check(&self.state);
+        self.publish();
+    }
+
+    fn lead(&mut self, claimed: Option<Timestamp>) {
+        if self.is_leading() {
+            return;
+        }
+        self.role = Role::Leading;
+        self.session.barrier = claimed;
+        self.publish();
+    }
+
+    /// Forgets everything but what is durable. A batch that is on its way is neither applied nor given up: the journal
+    /// says later what became of it.
+    fn stand_down(&mut self, why: &str) {
+        self.is_paused = false;
+        if !self.is_leading() {
+            return;
+        }
+        self.role = Role::Standby;
+        (self.dirty, self.deadline) = (false, None);
+        self.outputs.retain(|output| !acts(output));
+        self.batch.clear();
+        let fresh = Session { was_up: self.session.was_up, ..Session::new() };
+        let session = std::mem::replace(&mut self.session, fresh);
+        let granted = session.proposed.into_iter().flat_map(|batch| batch.grants).map(|(client, ..)| client);
+        for client in granted.chain(session.requests.into_iter().map(|(client, _)| client)) {
+            self.outputs.push_back(Output::Answer(client, Err(lost())));
+        }
+        self.outputs.push_back(Output::Unsubscribe(why.to_owned()));
+        self.publish();
+    }
+
     fn requested(&mut self, client: ClientId, request: Request) {
-        if self.session.requests.len() < REQUESTS_MAX {
+        if !self.is_leading() {
+            self.outputs.push_back(Output::Answer(client, Err(self.not_leading())));
+        } else if self.session.requests.len() < REQUESTS_MAX {
             self.session.requests.push_back((client, request));
         } else {
             let detail = "too many requests wait for the journal; try again in a moment";
@@ -141,13 +239,21 @@ impl Director {
         }
     }
 
+    fn not_leading(&self) -> Rejection {
+        let leader = self.state.leader.as_ref().map_or_else(String::new, |leader| format!(" at {}", leader.advertise));
+        let detail = format!("ask the leader{leader}, or try again in a moment");
+        Rejection::new(RejectionKind::Unavailable, "not the leader", detail)
+    }
+
     fn link_ended(&mut self, now: Timestamp, stream: Option<&StreamId>, end: LinkEnd) {
         let asked = stream.is_none() && matches!(self.session.link, Link::Connecting { .. });
         if !asked && (stream.is_none() || self.session.link.stream() != stream) {
             return;
         }
         let removed = matches!(&end, LinkEnd::Said(text) if text.contains("Framework has been removed"));
-        let definite = asked && !removed && !self.session.was_up;
+        // With several replicas another one may have taken over at the same moment.
+        let taken = self.policy.barrier.is_some() && matches!(&end, LinkEnd::Said(text) if is_failover(text));
+        let definite = asked && !removed && !taken && !self.session.was_up;
         if let (true, LinkEnd::Said(why) | LinkEnd::Refused(why)) = (definite, &end) {
             self.outputs.push_back(Output::Halt(why.clone()));
         }
@@ -194,8 +300,18 @@ impl Machine for Director {
     type Output = Output;
 
     fn handle(&mut self, now: Timestamp, input: Input) {
-        self.dirty = true;
         match input {
+            Input::Followed(first, entries) => self.followed(first, &entries),
+            Input::Restored(state) => {
+                self.stand_down("another replica writes to the journal");
+                self.state = *state;
+                self.publish();
+            }
+            Input::Lead { claimed } => self.lead(claimed),
+            Input::StandDown(why) => self.stand_down(&why),
+            Input::Paused => self.is_paused = true,
+            Input::Resumed => self.is_paused = false,
+            Input::Request(client, request) => self.requested(client, request),
             Input::Mesos(stream, event) => {
                 let publish = matches!(event, Event::Subscribed);
                 self.session.absorb(now, &self.state, stream, event);
@@ -211,17 +327,20 @@ impl Machine for Director {
                     self.publish();
                 }
             }
-            Input::Committed => self.committed(now),
-            Input::Request(client, request) => self.requested(client, request),
+            Input::Committed(first) => self.committed(now, first),
         }
+        self.dirty = self.is_leading();
     }
 
     fn poll(&mut self, now: Timestamp) -> Option<Output> {
         loop {
-            if let Some(output) = self.outputs.pop_front() {
+            // What was planned before a pause waits for its end.
+            let next = self.outputs.iter().position(|output| !self.is_paused || !acts(output));
+            if let Some(output) = next.and_then(|at| self.outputs.remove(at)) {
                 return Some(output);
             }
-            if !self.dirty && self.deadline.is_none_or(|deadline| deadline > now) {
+            let is_due = self.dirty || self.deadline.is_some_and(|deadline| deadline <= now);
+            if !is_due || self.is_paused || !self.is_leading() {
                 return None;
             }
             self.dirty = self.plan(now);
@@ -230,8 +349,21 @@ impl Machine for Director {
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        self.deadline
+        self.deadline.filter(|_| !self.is_paused)
     }
+}
+
+/// Tells whether carrying it out has an effect on journal or Mesos that only a leader may have.
+const fn acts(output: &Output) -> bool {
+    match output {
+        Output::Propose(..) | Output::Subscribe(_) | Output::Call(..) => true,
+        Output::Unsubscribe(_) | Output::Answer(..) | Output::Publish(_) | Output::Halt(_) => false,
+    }
+}
+
+fn lost() -> Rejection {
+    let detail = "whether the request was granted isn't known; retry with the same Idempotency-Key";
+    Rejection::new(RejectionKind::Unavailable, "leadership was lost", detail)
 }
 
 /// Tells whether the link is stopped for good, and why.

@@ -10,3 +10,4 @@ pub mod session;
 pub mod planner;
 pub mod invariants;
 pub mod director;
+pub mod election;

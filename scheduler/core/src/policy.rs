@@ -37,6 +37,9 @@ pub struct Policy {
     pub refuse_unfit: Duration,
     /// How long an offer that nobody needs isn't offered again.
     pub refuse_unneeded: Duration,
+    /// With several replicas: a subscription is asked for only on a barrier that is younger than this, a third of the
+    /// session time-out. `None` for a scheduler that has its journal to itself.
+    pub barrier: Option<Duration>,
 }
 
 impl Policy {
@@ -59,6 +62,7 @@ impl Policy {
             unreachable_after: Duration::from_secs(300),
             refuse_unfit: Duration::from_secs(5),
             refuse_unneeded: Duration::from_secs(3600),
+            barrier: None,
         }
     }
 }

@@ -18,6 +18,7 @@ use tracing::{debug, error, info, warn};
 
 use super::journal::{Append, Appended, Journal, Snapshot};
 use super::link::Link;
+use super::replica::Proposal;
 use crate::api::Asked;
 use crate::crash::{self, Point};
 use crate::journal::codec;
@@ -35,7 +36,7 @@ pub enum Halt {
 
 /// The director's world: journal, Mesos, clients, and what others may see.
 pub struct World {
-    journal: Addr<Journal>,
+    store: Store,
     batches: Rc<RefCell<Batches>>,
     link: Link,
     waiting: Rc<RefCell<BTreeMap<ClientId, oneshot::Sender<Answer>>>>,
@@ -44,6 +45,15 @@ pub struct World {
     role: String,
     unreachable_after: Duration,
     clock: Clock,
+}
+
+/// Where batches become durable.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// On local disk: this scheduler is alone.
+    Local(Addr<Journal>),
+    /// In `ZooKeeper`, by way of the task that takes part there.
+    Shared(mpsc::Sender<Proposal>),
 }
 
 /// Which batch holds which entries, as far as a snapshot may need it.
@@ -60,8 +70,8 @@ struct Batches {
 /// Whatever the world needs from outside.
 #[derive(Debug)]
 pub struct Parts {
-    /// The journal.
-    pub journal: Addr<Journal>,
+    /// Where batches become durable.
+    pub store: Store,
     /// The number of its last batch.
     pub position: u64,
     /// The link to Mesos.
@@ -84,7 +94,7 @@ impl World {
     pub fn new(parts: Parts) -> (Self, Clients) {
         let waiting = Rc::new(RefCell::new(BTreeMap::new()));
         let world = Self {
-            journal: parts.journal,
+            store: parts.store,
             batches: Rc::new(RefCell::new(Batches { last: parts.position, ..Batches::default() })),
             link: parts.link,
             waiting: Rc::clone(&waiting),
@@ -98,21 +108,23 @@ impl World {
     }
 
     fn propose(&self, first: Index, entries: Vec<Entry>, inbox: &Inbox<Input>) {
-        let count = entries.len();
+        match &self.store {
+            Store::Local(journal) => self.append(journal.clone(), first, entries, inbox.clone()),
+            Store::Shared(replica) => share(replica.clone(), first, entries, inbox.clone()),
+        }
+    }
+
+    fn append(&self, journal: Addr<Journal>, first: Index, entries: Vec<Entry>, inbox: Inbox<Input>) {
         let bytes = codec::encode_batch(first, &entries);
-        let last = Index(first.0 + u64::try_from(count).unwrap_or(0).saturating_sub(1));
+        let last = Index(first.0 + u64::try_from(entries.len()).unwrap_or(0).saturating_sub(1));
         let batch = self.batches.borrow_mut().add(last);
-        let (journal, batches, halt, inbox) =
-            (self.journal.clone(), Rc::clone(&self.batches), self.halt.clone(), inbox.clone());
+        let (batches, halt) = (Rc::clone(&self.batches), self.halt.clone());
         let started = Instant::now();
         actix::spawn(async move {
             match journal.send(Append { batch, bytes }).await {
                 Ok(Ok(Appended { snapshot_due })) => {
-                    metrics::committed(count, started.elapsed());
                     batches.borrow_mut().snapshot_due |= snapshot_due;
-                    log(&entries);
-                    crash_points(&entries);
-                    inbox.put(Input::Committed).await.ok();
+                    durable(first, &entries, started, &inbox).await;
                 }
                 Ok(Err(failure)) => {
                     error!(error = &failure as &dyn std::error::Error, batch, "cannot append");
@@ -142,8 +154,9 @@ impl World {
 
     /// Makes a snapshot if one is due and `state` is the sum of whole batches.
     fn snapshot(&self, state: &State) {
+        let Store::Local(journal) = &self.store else { return };
         let Some(batch) = self.batches.borrow_mut().take_due(state.index) else { return };
-        let (journal, state) = (self.journal.clone(), state.clone());
+        let (journal, state) = (journal.clone(), state.clone());
         actix::spawn(async move {
             let Ok(bytes) = tokio::task::spawn_blocking(move || codec::encode_snapshot(&state)).await else { return };
             match journal.send(Snapshot { batch, bytes }).await {
@@ -226,6 +239,25 @@ impl Batches {
     }
 }
 
+/// Hands a batch to the replica; if leadership is lost meanwhile, the journal says later what became of it.
+fn share(replica: mpsc::Sender<Proposal>, first: Index, entries: Vec<Entry>, inbox: Inbox<Input>) {
+    let started = Instant::now();
+    actix::spawn(async move {
+        let (told, stands) = oneshot::channel();
+        let proposal = Proposal { first, entries: entries.clone(), durable: told };
+        if replica.send(proposal).await.is_ok() && stands.await.is_ok() {
+            durable(first, &entries, started, &inbox).await;
+        }
+    });
+}
+
+async fn durable(first: Index, entries: &[Entry], started: Instant, inbox: &Inbox<Input>) {
+    metrics::committed(entries.len(), started.elapsed());
+    log(entries);
+    crash_points(entries);
+    inbox.put(Input::Committed(first)).await.ok();
+}
+
 /// At most one batch is on its way, so few are ever looked for.
 const RECENT_MAX: usize = 8;
 
@@ -252,6 +284,8 @@ fn log(entries: &[Entry]) {
                 info!(host = hostname, %cpus, memory = %mem, "reservation seen");
             }
             Fact::DocumentChanged { name, generation, .. } => debug!(name, generation, "document changed"),
+            Fact::LeaderClaimed { epoch, replica, advertise } => info!(epoch, replica, advertise, "leader claimed"),
+            Fact::Barrier { epoch } => debug!(epoch, "barrier"),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The scheduler's HTTP interface: views for everybody, changes for whoever has the token.
 
 mod artifact;
+mod body;
 pub mod desired;
+mod forward;
+mod leader;
 mod metering;
 mod operate;
 mod platform;
@@ -20,7 +23,9 @@ use epic_scheduler_core::request::{Answer, Request};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::forward::Forwarder;
 use crate::artifacts::Artifacts;
+use crate::replica::Replica;
 use crate::view::Published;
 
 /// A request, and where its answer goes once it is durable or refused.
@@ -31,6 +36,8 @@ pub type Asked = (Request, oneshot::Sender<Answer>);
 pub struct Api {
     /// The last state that was published.
     pub published: watch::Receiver<Arc<Published>>,
+    /// What this replica is to the others.
+    pub replica: watch::Receiver<Replica>,
     /// Where requests go; who reads it decides.
     pub requests: mpsc::Sender<Asked>,
     /// What executors fetch.
@@ -54,9 +61,10 @@ impl Api {
 }
 
 /// Adds every route; a path or method that isn't there is answered by a problem, like all refusals (RFC 9457).
-pub fn configure(cfg: &mut web::ServiceConfig, api: web::Data<Api>) {
-    cfg.app_data(api);
+fn configure(cfg: &mut web::ServiceConfig, api: web::Data<Api>, forwarder: web::Data<Forwarder>) {
+    cfg.app_data(api).app_data(forwarder);
     operate::configure(cfg);
+    leader::configure(cfg);
     artifact::configure(cfg);
     platform::configure(cfg);
     cfg.default_service(web::to(problem::no_such_path));
@@ -68,12 +76,13 @@ pub fn configure(cfg: &mut web::ServiceConfig, api: web::Data<Api>) {
 ///
 /// # Errors
 ///
-/// The listener can't be used.
+/// The listener can't be used, or no client for the leader can be made.
 pub fn serve(listener: TcpListener, api: Api) -> io::Result<Server> {
-    let api = web::Data::new(api);
+    let (api, forwarder) = (web::Data::new(api), web::Data::new(Forwarder::new()?));
     let server = HttpServer::new(move || {
-        let api = api.clone();
-        App::new().wrap(actix_web::middleware::from_fn(metering::count)).configure(|cfg| configure(cfg, api))
+        let (api, forwarder) = (api.clone(), forwarder.clone());
+        let app = App::new().wrap(actix_web::middleware::from_fn(metering::count));
+        app.configure(|cfg| configure(cfg, api, forwarder))
     });
     let server = server
         .workers(1)

@@ -23,7 +23,13 @@ async fn healthz() -> HttpResponse {
 }
 
 async fn readyz(api: web::Data<Api>) -> HttpResponse {
-    let (mut answer, text) = match view::unready(&api.published()) {
+    let replica = api.replica.borrow().clone();
+    let unready = match (replica.mode.decides(), replica.caught_up) {
+        (true, _) => view::unready(&api.published()),
+        (false, true) => None,
+        (false, false) => Some(format!("not caught up with the journal: {}", replica.sentence())),
+    };
+    let (mut answer, text) = match unready {
         None => (HttpResponse::Ok(), "ready".to_owned()),
         Some(why) => (HttpResponse::ServiceUnavailable(), why),
     };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::AUTHORIZATION;
+use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
 use epic_common::api::Granted;
 use epic_common::ids::{Digest, FrameworkId, InstanceId};
@@ -15,32 +16,39 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::Api;
 use super::desired::desired;
+use super::forward::to_leader;
 use super::problem::{Refused, wrong_method};
+use super::{Api, body};
 use crate::artifacts::Artifacts;
 use crate::view;
 
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
     let platform = web::resource("/api/v2/platform").route(web::get().to(show)).route(web::head().to(show));
-    cfg.service(platform.route(web::put().to(apply)).default_service(wrong_method("GET, HEAD, PUT")));
+    let platform = platform.route(web::put().to(apply)).default_service(wrong_method("GET, HEAD, PUT"));
+    cfg.service(platform.wrap(from_fn(to_leader)));
     for (verb, wish) in [("stop", Wish::Stop), ("start", Wish::Start), ("uninstall", Wish::Uninstall)] {
         let ask = move |request: HttpRequest, api: web::Data<Api>| change(request, api, wish.clone());
         let resource = web::resource(format!("/api/v2/platform/{verb}")).route(web::post().to(ask));
-        cfg.service(resource.default_service(wrong_method("POST")));
+        cfg.service(resource.default_service(wrong_method("POST")).wrap(from_fn(to_leader)));
     }
     let resource = web::resource("/api/v2/platform/instances/{id}/restart").route(web::post().to(restart));
-    cfg.service(resource.default_service(wrong_method("POST")));
+    cfg.service(resource.default_service(wrong_method("POST")).wrap(from_fn(to_leader)));
 }
 
 async fn show(api: web::Data<Api>) -> HttpResponse {
-    HttpResponse::Ok().json(view::platform(&api.published(), (api.clock)()))
+    let (published, replica) = (api.published(), api.replica.borrow().clone());
+    let mut shown = view::platform(&published, (api.clock)());
+    if !replica.mode.decides() {
+        view::stand_by(&mut shown, &published, &replica);
+    }
+    HttpResponse::Ok().json(shown)
 }
 
 async fn apply(request: HttpRequest, body: web::Payload, api: web::Data<Api>) -> Result<HttpResponse, Refused> {
     authorize(&request, &api)?;
     let key = key(&request)?;
-    let document = Platform::parse(&text(body).await?)?;
+    let document = Platform::parse(&body::text(body).await?)?;
     let artifacts = Arc::clone(&api.artifacts);
     let joined = web::block(move || join(&document, &artifacts)).await;
     let desired = joined
@@ -74,21 +82,6 @@ fn join(document: &Platform, artifacts: &Artifacts) -> Result<Desired, Refused> 
         .resolve(&document.bundle)
         .map_err(|error| Refused::field("the platform's bundle can't be used", "spec.bundle", crate::chain(&error)))?;
     Ok(desired(document, &bundle)?)
-}
-
-async fn text(body: web::Payload) -> Result<String, Refused> {
-    let invalid = |title: &str, detail: &str| Refused::new(StatusCode::BAD_REQUEST, title, detail);
-    let bytes = match timeout(BODY_WITHIN, body.to_bytes_limited(BODY_BYTES_MAX)).await {
-        Ok(Ok(Ok(bytes))) => bytes,
-        Ok(Ok(Err(error))) => return Err(invalid("the body can't be read", &error.to_string())),
-        Ok(Err(_)) => {
-            let detail = format!("at most {BODY_BYTES_MAX} bytes are allowed");
-            return Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", detail));
-        }
-        Err(_) => return Err(invalid("the body didn't come in time", "send it within 10 seconds")),
-    };
-    String::from_utf8(bytes.into())
-        .map_err(|_| invalid("the body is not UTF-8", "send a Platform document as YAML or JSON"))
 }
 
 /// Hands a request over and waits until its answer is durable.
@@ -153,7 +146,5 @@ fn key(request: &HttpRequest) -> Result<Option<String>, Refused> {
 /// More than the longest role's name and number.
 const ID_BYTES_MAX: usize = 100;
 const SCHEME: &str = "Bearer ";
-const BODY_BYTES_MAX: usize = 256 * 1024;
-const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Shorter than clients wait, so that they hear why.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);

@@ -162,12 +162,14 @@ fn agents_are_told_an_address_that_they_can_reach() {
 
 /// Renders the page on options from what `--help` says.
 fn page() -> String {
-    let mut command = Config::command();
+    let (run, init) = (Config::command(), init::Init::command());
+    format!("# Options of epic-scheduler\n\n{}\n## epic-scheduler init\n\n{}", part(run), part(init))
+}
+
+fn part(mut command: clap::Command) -> String {
     command.build();
     let about = command.get_long_about().map(ToString::to_string).unwrap_or_default();
-    let mut page = format!(
-        "# Options of epic-scheduler\n\n{about}\n\n| option | environment | default | is |\n|---|---|---|---|\n"
-    );
+    let mut page = format!("{about}\n\n| option | environment | default | is |\n|---|---|---|---|\n");
     for arg in command.get_arguments() {
         let Some(flag) = arg.get_long() else { continue };
         let name = if arg.get_action().takes_values() {
@@ -198,4 +200,52 @@ fn the_page_on_options_is_what_help_says() {
     }
     let there = fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(there, page(), "run: UPDATE=1 cargo test -p epic-scheduler --lib the_page_on_options");
+}
+
+const SHARED: &str = "--zk=zk://epic:secret@127.0.0.1:2181,127.0.0.1:2182/epic";
+const TOKEN: &str = "--token-file=/t";
+
+#[test]
+fn a_shared_journal_is_where_zk_says() {
+    let config = read(&[MASTER, STATE, SHARED, TOKEN]).unwrap();
+    let zk = config.zk.unwrap();
+    assert_eq!((zk.path.as_str(), zk.digest.as_deref(), zk.servers.len()), ("/epic", Some("epic:secret"), 2));
+    assert_eq!(config.zk_session_timeout, Duration::from_secs(10));
+    let alone = read(&[MASTER, STATE]).unwrap();
+    assert_eq!(alone.zk, None);
+    for (text, seconds) in [("4s", 4), ("1m", 60)] {
+        let flag = format!("--zk-session-timeout={text}");
+        assert_eq!(read(&[MASTER, STATE, &flag]).unwrap().zk_session_timeout, Duration::from_secs(seconds));
+    }
+}
+
+#[test]
+fn a_shared_journal_that_is_not_as_it_must_be_is_refused_without_telling_the_password() {
+    let form = "write zk://[USER:PASSWORD@]HOST:PORT[,HOST:PORT...]/PATH; see epic-scheduler --help";
+    let say = |value: &str| refused(&[&format!("--zk={value}")]);
+    let wrong = "invalid value 'zk://127.0.0.1:2181' for '--zk <URL>': the path is missing; ";
+    assert_eq!(say("zk://127.0.0.1:2181"), format!("{wrong}{form}"));
+    assert!(say("127.0.0.1:2181").contains("it doesn't begin with zk://"));
+    let masked = say("zk://epic:secret@127.0.0.1:2181");
+    assert!(masked.contains("'...@127.0.0.1:2181'") && !masked.contains("secret"), "{masked}");
+    let token = "needs one token for all that share it; write it to a file and give each --token-file FILE";
+    assert_eq!(refused(&[SHARED]), format!("--zk zk://127.0.0.1:2181,127.0.0.1:2182/epic {token}"));
+    for wrong in ["3s", "61s", "soon"] {
+        assert!(refused(&[&format!("--zk-session-timeout={wrong}")]).contains(wrong), "{wrong}");
+    }
+    assert!(refused(&["--zk-session-timeout=3s"]).contains("it must be from 4s to 60s"));
+    let loopback =
+        "--listen 127.0.0.1 can't be reached from other machines, and the ZooKeeper server 10.0.0.1 is on one";
+    assert!(refused(&["--zk=zk://10.0.0.1:2181/epic", TOKEN]).contains(loopback));
+}
+
+#[test]
+fn init_is_a_verb_of_its_own() {
+    let init = |args: &[&str]| init::Init::read(["epic-scheduler"].iter().chain(args).map(OsString::from));
+    let read = init(&["init", SHARED, "--zk-session-timeout", "5s"]).unwrap().unwrap();
+    assert_eq!((read.zk.path.as_str(), read.zk_session_timeout), ("/epic", Duration::from_secs(5)));
+    assert!(init(&[MASTER, STATE]).is_none() && init(&[]).is_none());
+    let missing = init(&["init"]).unwrap().unwrap_err().to_string();
+    assert!(missing.starts_with("the following required arguments were not provided: --zk <URL>"), "{missing}");
+    assert!(matches!(init(&["init", "--help"]), Some(Err(Error::Asked(_)))));
 }

@@ -5,6 +5,7 @@ mod disk;
 pub mod error;
 pub mod fence;
 pub mod local;
+pub mod ring;
 
 use std::path::PathBuf;
 

@@ -6,6 +6,7 @@ mod artifacts;
 mod changes;
 mod fixture;
 mod reads;
+mod replicas;
 mod server;
 mod streaming;
 mod view;

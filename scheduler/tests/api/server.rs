@@ -10,6 +10,7 @@ use epic_common::time::Timestamp;
 use epic_scheduler::api::{Api, Asked, serve};
 use epic_scheduler::artifacts::Artifacts;
 use epic_scheduler::metrics;
+use epic_scheduler::replica::{Mode, Replica};
 use epic_scheduler::view::Published;
 use epic_scheduler_core::request::{Answer, Grantal, Request};
 use epic_scheduler_core::state::entry::Index;
@@ -30,6 +31,8 @@ pub(crate) struct Server {
     pub(crate) artifacts: Arc<Artifacts>,
     /// What was asked, in order.
     pub(crate) asked: Arc<Mutex<Vec<Request>>>,
+    /// What it is to other replicas; alone at first.
+    pub(crate) replica: watch::Sender<Replica>,
     handle: ServerHandle,
     client: Client,
     /// Requests that nobody reads.
@@ -71,8 +74,10 @@ impl Server {
         let artifacts = Arc::new(Artifacts::open(folder.path()).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
+        let replica = watch::Sender::new(Replica::alone(&format!("http://{address}")));
         let api = Api {
             published: watch::channel(Arc::new(published)).1,
+            replica: replica.subscribe(),
             requests,
             artifacts: Arc::clone(&artifacts),
             clock: Arc::new(|| Timestamp(5_000_000)),
@@ -82,11 +87,19 @@ impl Server {
         let handle = server.handle();
         tokio::spawn(server);
         let client = epic_common_io::http::clients(&epic_common_io::http::ClientOptions::default()).unwrap().calls;
-        Self { address, folder, artifacts, asked: Arc::default(), handle, client, unread: None }
+        Self { address, folder, artifacts, asked: Arc::default(), replica, handle, client, unread: None }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// Makes it stand by, with this leader or none.
+    pub(crate) fn follow(&self, leader: Option<String>) {
+        self.replica.send_modify(|replica| {
+            replica.mode = Mode::Standby;
+            replica.leader = leader;
+        });
     }
 
     /// Asks without a token.

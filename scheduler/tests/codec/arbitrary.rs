@@ -47,6 +47,12 @@ pub(crate) fn fact() -> impl Strategy<Value = Fact> {
             generation,
             sha256
         }),
+        (any::<u64>(), TEXT, TEXT).prop_map(|(epoch, replica, advertise)| Fact::LeaderClaimed {
+            epoch,
+            replica,
+            advertise
+        }),
+        any::<u64>().prop_map(|epoch| Fact::Barrier { epoch }),
     ]
 }
 

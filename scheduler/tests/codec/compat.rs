@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use epic_scheduler::journal::codec::{decode_batch, decode_snapshot, encode_batch, encode_snapshot};
 use epic_scheduler_core::invariants;
-use epic_scheduler_core::state::entry::Index;
+use epic_scheduler_core::state::entry::{Entry, Index};
 
-use crate::samples::{FIRST, KINDS, every_kind, number, state};
+use crate::samples::{FIRST, KINDS, every_kind, every_kind_of_the_first_batch, number, state, state_after};
 
 /// Reads a file of hexadecimal digits; what is written today is shown if there is none.
 fn fixture(name: &str, today: &[u8]) -> Vec<u8> {
@@ -16,19 +16,25 @@ fn fixture(name: &str, today: &[u8]) -> Vec<u8> {
     hex::decode(text.split_whitespace().collect::<String>()).unwrap()
 }
 
-#[test]
-fn the_first_batch_is_read() {
-    let entries = every_kind();
-    let bytes = fixture("batch-1.hex", &encode_batch(Index(FIRST), &entries));
+/// Checks that a fixture of a batch, and one of a snapshot of all its entries but the last, are read as these entries.
+fn check(nth: u32, entries: Vec<Entry>) {
+    let bytes = fixture(&format!("batch-{nth}.hex"), &encode_batch(Index(FIRST), &entries));
+    let state = state_after(&entries);
     assert_eq!(decode_batch(&bytes).unwrap(), (Index(FIRST), entries));
+    let bytes = fixture(&format!("snapshot-{nth}.hex"), &encode_snapshot(&state));
+    let read = decode_snapshot(&bytes).unwrap();
+    invariants::check_all(&read);
+    assert_eq!(read, state);
 }
 
 #[test]
-fn the_first_snapshot_is_read() {
-    let bytes = fixture("snapshot-1.hex", &encode_snapshot(&state()));
-    let read = decode_snapshot(&bytes).unwrap();
-    invariants::check_all(&read);
-    assert_eq!(read, state());
+fn the_first_batch_and_snapshot_are_read() {
+    check(1, every_kind_of_the_first_batch());
+}
+
+#[test]
+fn the_second_batch_and_snapshot_are_read_with_who_led() {
+    check(2, every_kind());
 }
 
 #[test]
@@ -39,5 +45,7 @@ fn the_samples_leave_out_no_kind_and_no_part_of_a_state() {
     assert_eq!(kinds, (0..KINDS).collect::<Vec<_>>());
     let state = state();
     assert!(!state.tasks.is_empty() && !state.hosts.is_empty() && !state.executors.is_empty());
-    assert!(!state.documents.is_empty() && !state.strangers.is_empty() && !state.keys.is_empty());
+    assert!(
+        !state.documents.is_empty() && !state.strangers.is_empty() && !state.keys.is_empty() && state.leader.is_some()
+    );
 }

@@ -14,8 +14,20 @@ use epic_scheduler_core::state::platform::{Bundle, Desired, Endpoint, RoleNeeds}
 /// The position of the first entry of [`every_kind`].
 pub(crate) const FIRST: u64 = 41;
 
-/// One entry of every kind.
+/// One entry of every kind that the second batch has.
 pub(crate) fn every_kind() -> Vec<Entry> {
+    let claim = Fact::LeaderClaimed {
+        epoch: 3,
+        replica: "7a1d3c52-55c0-4b0e-8a43-0f6f0d7c1b12".to_owned(),
+        advertise: "http://127.0.0.1:8080".to_owned(),
+    };
+    let ahead = [claim, Fact::Barrier { epoch: 3 }];
+    let claimed = (1_799_999_999_000_000..).zip(ahead).map(|(at, fact)| Entry { at: Timestamp(at), fact });
+    claimed.chain(every_kind_of_the_first_batch()).collect()
+}
+
+/// One entry of every kind that the first batch has.
+pub(crate) fn every_kind_of_the_first_batch() -> Vec<Entry> {
     let task = |text: &str| text.parse().unwrap();
     let facts = vec![
         Fact::FrameworkChosen { framework: "5f0c7b1e-8d5b-4d6f-9a43-2f6f0d7c1b11".into(), role: "BlueData".to_owned() },
@@ -53,10 +65,14 @@ pub(crate) fn every_kind() -> Vec<Entry> {
     (1_800_000_000_000_000..).zip(facts).map(|(at, fact)| Entry { at: Timestamp(at), fact }).collect()
 }
 
-/// The state after all of [`every_kind`] but the last, which leaves nothing.
+/// The state after all of [`every_kind`] but the last.
 pub(crate) fn state() -> State {
+    state_after(&every_kind())
+}
+
+/// The state after all of these entries but the last, which leaves nothing.
+pub(crate) fn state_after(entries: &[Entry]) -> State {
     let mut state = State::default();
-    let entries = every_kind();
     for entry in &entries[..entries.len() - 1] {
         state.apply(entry);
     }
@@ -80,11 +96,13 @@ pub(crate) const fn number(fact: &Fact) -> usize {
         Fact::StrangerSeen { .. } => 11,
         Fact::ReservationSeen { .. } => 12,
         Fact::DocumentChanged { .. } => 13,
+        Fact::LeaderClaimed { .. } => 14,
+        Fact::Barrier { .. } => 15,
     }
 }
 
 /// How many kinds there are.
-pub(crate) const KINDS: usize = 14;
+pub(crate) const KINDS: usize = 16;
 
 fn desired() -> Desired {
     Desired {

@@ -55,6 +55,8 @@ impl History {
             | Fact::ReplacementDecided { .. }
             | Fact::ReservationSeen { .. }
             | Fact::DocumentChanged { .. } => {}
+            Fact::LeaderClaimed { epoch, .. } => assert!(*epoch > state.epoch(), "epoch {epoch} is claimed too late"),
+            Fact::Barrier { epoch } => assert_eq!(*epoch, state.epoch(), "a barrier of a leader that was deposed"),
         }
     }
 

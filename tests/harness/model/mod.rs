@@ -11,6 +11,7 @@ mod faults;
 mod history;
 mod offers;
 mod pool;
+mod replicas;
 mod specimen;
 mod world;
 
@@ -22,6 +23,7 @@ use epic_scheduler_core::mesos::{Event, Executor, LinkEnd, Status, StreamId, Sub
 
 pub use agent::{Agent, Presence, Task};
 pub use pool::Pool;
+pub use replicas::{Process, Replica, Replicas, SESSION_TIMEOUT, Step};
 pub use specimen::{agents, desired, policy};
 pub use world::{Action, Crash, World};
 

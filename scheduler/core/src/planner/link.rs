@@ -4,12 +4,13 @@ use epic_common::time::Timestamp;
 
 use super::Plan;
 use crate::mesos::{Call, Subscribe};
+use crate::policy::Policy;
 use crate::session::{Link, Sent, Session};
 use crate::state::State;
 use crate::state::entry::{Entry, Fact};
 use crate::state::platform::Run;
 
-pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, now: Timestamp) {
+pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &Policy, now: Timestamp) {
     let ending = state.run == Run::Uninstalling && state.is_empty_of_tasks();
     if session.torn_down && state.run == Run::Uninstalling {
         // Mesos has forgotten the framework, and with it every task that it had.
@@ -22,8 +23,25 @@ pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, now: Times
     if let Link::Down { retry, .. } = session.link
         && retry <= now
     {
+        if !may_subscribe(session, policy, now) {
+            return barrier(plan, state, session, now);
+        }
         let suppressed = state.unplaced.is_empty();
         plan.subscribe = Some(Subscribe { framework: framework.clone(), suppressed: suppressed || ending });
+    }
+}
+
+/// A subscription ends whoever holds the stream, so only a leader that has just proved itself may ask for one.
+fn may_subscribe(session: &Session, policy: &Policy, now: Timestamp) -> bool {
+    let is_fresh = |within| session.barrier.is_some_and(|at| now.since(at) < within);
+    policy.barrier.is_none_or(is_fresh)
+}
+
+/// Asks the journal for the proof; its age counts from here, as nobody knows when it became durable.
+fn barrier(plan: &mut Plan, state: &State, session: &Session, now: Timestamp) {
+    if session.proposed.is_none() {
+        plan.batch.barrier = Some(now);
+        plan.entries.push(Entry { at: now.max(state.at), fact: Fact::Barrier { epoch: state.epoch() } });
     }
 }
 

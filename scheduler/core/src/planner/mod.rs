@@ -73,7 +73,7 @@ pub fn plan(state: &State, session: &Session, policy: &Policy, now: Timestamp) -
         launch::step(&mut draft, session, policy);
         document::changes(&mut draft, session);
     }
-    link::step(&mut plan, state, session, now);
+    link::step(&mut plan, state, session, policy, now);
     if session.link.is_up() {
         plan.calls.extend(session.acks.iter().chain(&plan.acks).map(Ack::call));
         accept::step(&mut plan, state, session, policy);

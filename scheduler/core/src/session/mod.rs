@@ -12,6 +12,7 @@ use epic_common::time::Timestamp;
 use imbl::OrdSet;
 
 pub use link::Link;
+pub use notes::is_failover;
 use timers::Timers;
 
 use crate::matcher::Unfit;
@@ -68,6 +69,8 @@ pub struct Batch {
     pub acks: Vec<Ack>,
     /// To be answered once it is durable; the entry of each counts from the batch's first.
     pub grants: Vec<(ClientId, usize, String)>,
+    /// When it was proposed, if it has a barrier.
+    pub barrier: Option<Timestamp>,
 }
 
 /// What only the acting scheduler knows and may forget.
@@ -119,4 +122,16 @@ pub struct Session {
     pub offers_at: Option<Timestamp>,
     /// Whether a subscription ever stood since the start.
     pub was_up: bool,
+    /// When the newest barrier that came after the last subscription was proposed, if it is durable.
+    pub barrier: Option<Timestamp>,
+    /// How often somebody else has taken the subscription over.
+    pub taken_over: u32,
+}
+
+impl Session {
+    /// Begins with nothing; whether the documents are up to date has to be looked at.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { members_touched: true, ..Self::default() }
+    }
 }

@@ -79,15 +79,22 @@ impl Session {
 
     /// Notes that the subscription ended or could not be had.
     pub fn ended(&mut self, now: Timestamp, policy: &Policy, end: LinkEnd) {
+        let is_taken = matches!(&end, LinkEnd::Said(text) if is_failover(text));
+        self.taken_over = self.taken_over.saturating_add(u32::from(is_taken));
+        if self.link.is_up() || is_taken {
+            // One barrier serves several tries, but never two subscriptions.
+            self.barrier = None;
+        }
         let tries = self.link.tries().saturating_add(1);
-        let retry = now + policy.resubscribe.jittered(tries, now.0);
+        let failures = if is_taken { self.taken_over } else { tries };
+        let retry = now + policy.resubscribe.jittered(failures, now.0);
         self.link = match end {
             LinkEnd::Said(text) if text.contains("Framework has been removed") => {
                 self.torn_down = true;
                 let why = format!("Mesos says: {text}. This framework id can't be used again; its tasks were killed");
                 Link::Stopped { why }
             }
-            LinkEnd::Said(text) if text.contains("Framework failed over") => {
+            LinkEnd::Said(text) if is_failover(&text) && policy.barrier.is_none() => {
                 let next = "Another scheduler uses this framework id; stop it, then restart this one";
                 Link::Stopped { why: format!("Mesos says: {text}. {next}") }
             }
@@ -158,6 +165,7 @@ impl Session {
             self.updates.clear();
             self.heard.clear();
             self.link = Link::default();
+            self.barrier = None;
             self.drop_stream();
         }
         for id in &touched.tasks {
@@ -195,6 +203,12 @@ impl Session {
             self.acks.push(ack);
         }
     }
+}
+
+/// Tells whether Mesos says that somebody else has subscribed with our framework id.
+#[must_use]
+pub fn is_failover(text: &str) -> bool {
+    text.contains("Framework failed over")
 }
 
 /// Cuts a text to what is kept, at a character's border.

@@ -8,7 +8,7 @@ use epic_common::time::Timestamp;
 use super::entry::{Entry, Fact, LaunchDecided, StatusRecorded};
 use super::platform::{Desired, Run};
 use super::task::{Progress, Task};
-use super::{Document, Host, Instance, State, Stranger};
+use super::{Document, Host, Instance, Leader, State, Stranger};
 use crate::mesos::{Meaning, TaskState};
 use crate::policy::{KEYS_MAX, STRANGERS_MAX};
 
@@ -52,6 +52,12 @@ impl State {
                 self.documents.insert(name.clone(), Document { generation: *generation, sha256: *sha256 });
                 touched.members = true;
             }
+            Fact::LeaderClaimed { epoch, replica, advertise } if *epoch > self.epoch() => {
+                let (epoch, replica, advertise) = (*epoch, replica.clone(), advertise.clone());
+                self.leader = Some(Leader { epoch, replica, advertise, since: entry.at });
+            }
+            // A barrier's place in the journal is all there is to it.
+            Fact::LeaderClaimed { .. } | Fact::Barrier { .. } => {}
         }
         touched
     }
@@ -132,6 +138,7 @@ impl State {
             since: at,
             token: self.token,
             keys: self.keys.clone(),
+            leader: self.leader.clone(),
             executors_decided: self.executors_decided,
             frameworks_chosen: self.frameworks_chosen,
             ..Self::default()

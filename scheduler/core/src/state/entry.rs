@@ -115,6 +115,20 @@ pub enum Fact {
         /// The text's digest.
         sha256: Digest,
     },
+    /// A replica leads from here on; whatever a lower epoch has still to write is refused.
+    LeaderClaimed {
+        /// Greater than every one before.
+        epoch: u64,
+        /// A UUID of the process that leads.
+        replica: String,
+        /// The URL at which the others and clients reach it, without a slash at the end.
+        advertise: String,
+    },
+    /// The leader still leads: proof of it for a subscription that follows at once.
+    Barrier {
+        /// The leader's.
+        epoch: u64,
+    },
 }
 
 /// An attempt is to be started.
@@ -188,7 +202,9 @@ impl Fact {
             | Self::StatusRecorded(_)
             | Self::StrangerSeen { .. }
             | Self::ReservationSeen { .. }
-            | Self::DocumentChanged { .. } => None,
+            | Self::DocumentChanged { .. }
+            | Self::LeaderClaimed { .. }
+            | Self::Barrier { .. } => None,
         }
     }
 
@@ -206,6 +222,7 @@ impl Fact {
                 512 + status.message.len() + status.reason.len() + report
             }
             Self::LaunchDecided(_) => 1024,
+            Self::LeaderClaimed { replica, advertise, .. } => 512 + replica.len() + advertise.len(),
             Self::FrameworkChosen { .. }
             | Self::TokenSet { .. }
             | Self::PlatformStopped { .. }
@@ -216,7 +233,8 @@ impl Fact {
             | Self::ReplacementDecided { .. }
             | Self::StrangerSeen { .. }
             | Self::ReservationSeen { .. }
-            | Self::DocumentChanged { .. } => 512,
+            | Self::DocumentChanged { .. }
+            | Self::Barrier { .. } => 512,
         }
     }
 }

@@ -67,6 +67,21 @@ pub struct State {
     pub strangers: OrdMap<String, Stranger>,
     /// Idempotency keys of the last requests, oldest first, with the index at which each was granted.
     pub keys: Vector<(String, Index)>,
+    /// The replica that claimed the lead last; `None` in a journal that has only one writer.
+    pub leader: Option<Leader>,
+}
+
+/// A replica that leads, or did until another one claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// How many have led before it, and itself.
+    pub epoch: u64,
+    /// A UUID of its process.
+    pub replica: String,
+    /// The URL at which it is reached.
+    pub advertise: String,
+    /// When it claimed.
+    pub since: Timestamp,
 }
 
 /// A member.
@@ -135,6 +150,12 @@ impl State {
     #[must_use]
     pub fn granted(&self, key: &str) -> Option<Index> {
         self.keys.iter().find(|(known, _)| known == key).map(|(_, index)| *index)
+    }
+
+    /// Returns the epoch of the last claim, 0 if nobody ever claimed.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.leader.as_ref().map_or(0, |leader| leader.epoch)
     }
 
     /// Returns what attempts and their executor use of an agent's reservation.

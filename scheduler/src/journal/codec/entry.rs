@@ -63,6 +63,12 @@ fn fact_to_proto(fact: &Fact) -> Kind {
             generation: *generation,
             sha256: sha256.0.to_vec(),
         }),
+        Fact::LeaderClaimed { epoch, replica, advertise } => Kind::LeaderClaimed(proto::LeaderClaimed {
+            epoch: *epoch,
+            replica: replica.clone(),
+            advertise: advertise.clone(),
+        }),
+        Fact::Barrier { epoch } => Kind::Barrier(proto::Barrier { epoch: *epoch }),
     }
 }
 
@@ -104,6 +110,10 @@ fn fact(kind: Kind) -> Result<Fact, Flaw> {
             generation: fact.generation,
             sha256: digest("document_changed.sha256", &fact.sha256)?,
         },
+        Kind::LeaderClaimed(fact) => {
+            Fact::LeaderClaimed { epoch: fact.epoch, replica: fact.replica, advertise: fact.advertise }
+        }
+        Kind::Barrier(proto::Barrier { epoch }) => Fact::Barrier { epoch },
     })
 }
 

@@ -5,7 +5,7 @@ use epic_common::resources::{Bytes, MilliCpus};
 use epic_common::time::Timestamp;
 use epic_proto::epic::v1 as proto;
 use epic_scheduler_core::state::entry::Index;
-use epic_scheduler_core::state::{Document, Host, Instance, State, Stranger};
+use epic_scheduler_core::state::{Document, Host, Instance, Leader, State, Stranger};
 
 use super::parts::{digest, executor, executor_to_proto, name, task_id, task_state, task_state_to_proto};
 use super::platform::{desired, desired_to_proto, run, run_to_proto};
@@ -31,6 +31,7 @@ pub(super) fn to_proto(state: &State) -> proto::Snapshot {
         documents: state.documents.iter().map(|(name, mark)| (name.clone(), document_to_proto(mark))).collect(),
         strangers: state.strangers.iter().map(|(task, stranger)| (task.clone(), stranger_to_proto(stranger))).collect(),
         keys: state.keys.iter().map(|(key, index)| proto::GrantedKey { key: key.clone(), index: index.0 }).collect(),
+        leader: state.leader.as_ref().map(leader_to_proto),
     }
 }
 
@@ -71,6 +72,7 @@ fn rest(snapshot: proto::Snapshot) -> Result<State, Flaw> {
         documents: documents.collect::<Result<_, Flaw>>()?,
         strangers: strangers.collect::<Result<_, Flaw>>()?,
         keys: snapshot.keys.into_iter().map(|granted| (granted.key, Index(granted.index))).collect(),
+        leader: snapshot.leader.map(leader),
         ..State::default()
     })
 }
@@ -132,4 +134,18 @@ fn stranger(stranger: &proto::Stranger) -> Result<Stranger, Flaw> {
         agent: name("strangers.agent", &stranger.agent)?,
         state: task_state("strangers.state", stranger.state)?,
     })
+}
+
+fn leader_to_proto(leader: &Leader) -> proto::Leader {
+    proto::Leader {
+        epoch: leader.epoch,
+        replica: leader.replica.clone(),
+        advertise: leader.advertise.clone(),
+        since_micros: leader.since.0,
+    }
+}
+
+fn leader(leader: proto::Leader) -> Leader {
+    let since = Timestamp(leader.since_micros);
+    Leader { epoch: leader.epoch, replica: leader.replica, advertise: leader.advertise, since }
 }

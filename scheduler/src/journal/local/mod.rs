@@ -43,6 +43,18 @@ struct Tail {
     length: u64,
 }
 
+/// Makes a state directory if there is none, and keeps other processes out of it as long as the answer lives.
+///
+/// # Errors
+/// When another process has it, or it can't be made.
+pub fn lock(state_dir: &Path) -> Result<File, Error> {
+    if state_dir.exists() && !state_dir.is_dir() {
+        return Err(Error::NotADirectory { dir: state_dir.to_owned() });
+    }
+    disk::make_dir(state_dir)?;
+    lock::take(state_dir)
+}
+
 impl Local {
     /// Opens the journal in a state directory, or starts one if the directory is empty or absent.
     ///

@@ -96,7 +96,7 @@ impl World {
     /// Begins with an empty journal and these agents.
     #[must_use]
     pub fn new(agents: Vec<Agent>) -> Self {
-        Self {
+        let mut world = Self {
             now: Timestamp(1_800_000_000_000_000),
             mesos: Mesos::new(agents),
             director: Director::new(State::default(), policy()),
@@ -116,7 +116,9 @@ impl World {
             replies: VecDeque::new(),
             history: History::default(),
             clients: 0,
-        }
+        };
+        world.director.handle(world.now, Input::Lead { claimed: None });
+        world
     }
 
     /// Gives an input to the scheduler and collects what it wants.
@@ -214,7 +216,7 @@ impl World {
         assert_eq!(state, self.durable, "the journal folds to another state");
         self.director = Director::new(state, policy());
         self.now = self.now + Duration::from_secs(1);
-        self.collect();
+        self.tell(Input::Lead { claimed: None });
     }
 
     /// Lists the calls that are on their way.
@@ -282,8 +284,9 @@ impl World {
         match action {
             Action::Commit => {
                 let entries = self.proposed.take().expect("a batch is on its way");
+                let first = self.durable.index.next();
                 self.make_durable(&entries);
-                self.tell(Input::Committed);
+                self.tell(Input::Committed(first));
             }
             Action::Subscribe => {
                 let subscribe = self.subscribing.take().expect("a subscription is asked for");

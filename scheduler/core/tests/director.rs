@@ -1,0 +1,192 @@
+//! The director among other replicas: when it may act, and what it makes of news that comes late.
+
+use std::time::Duration;
+
+use epic_common::ids::Digest;
+use epic_common::machine::Machine;
+use epic_common::time::Timestamp;
+use epic_scheduler_core::director::{Director, Input, Output};
+use epic_scheduler_core::policy::Policy;
+use epic_scheduler_core::request::{ClientId, Request, Wish};
+use epic_scheduler_core::state::State;
+use epic_scheduler_core::state::entry::{Entry, Fact, Index};
+
+const BARRIER: Duration = Duration::from_secs(3);
+const START: Timestamp = Timestamp(1_800_000_000_000_000);
+
+fn entry(fact: Fact) -> Entry {
+    Entry { at: START, fact }
+}
+
+fn claim(epoch: u64) -> Entry {
+    entry(Fact::LeaderClaimed { epoch, replica: "r".to_owned(), advertise: "http://10.0.0.1:8080".to_owned() })
+}
+
+/// A standby of a framework that replica has led once.
+fn standby() -> Director {
+    let policy = Policy::new("BlueData".to_owned(), "http://10.0.0.100:8080".to_owned(), Digest([0xcd; 32]));
+    let mut director = Director::new(State::default(), Policy { barrier: Some(BARRIER), ..policy });
+    let chosen = entry(Fact::FrameworkChosen { framework: "framework-1".into(), role: "BlueData".to_owned() });
+    director.handle(START, Input::Followed(Index(1), vec![claim(1), chosen]));
+    director
+}
+
+fn request(director: &mut Director, client: u64) {
+    let wish = Wish::SetToken(Digest([7; 32]));
+    director.handle(START, Input::Request(ClientId(client), Request { wish, key: None }));
+}
+
+/// Names what comes out, without what is only shown.
+fn outputs(director: &mut Director, now: Timestamp) -> Vec<String> {
+    let all = std::iter::from_fn(|| director.poll(now));
+    let name = |output| match output {
+        Output::Propose(first, entries) => {
+            let barrier = entries.iter().any(|entry| matches!(entry.fact, Fact::Barrier { .. }));
+            Some(format!("propose {} at {}", if barrier { "a barrier" } else { "entries" }, first.0))
+        }
+        Output::Subscribe(_) => Some("subscribe".to_owned()),
+        Output::Unsubscribe(why) => Some(format!("unsubscribe: {why}")),
+        Output::Call(..) => Some("call".to_owned()),
+        Output::Answer(client, answer) => Some(match answer {
+            Ok(_) => format!("grant {}", client.0),
+            Err(refusal) => format!("refuse {}: {}", client.0, refusal.title),
+        }),
+        Output::Publish(_) => None,
+        Output::Halt(why) => Some(format!("halt: {why}")),
+    };
+    all.filter_map(name).collect()
+}
+
+#[test]
+fn a_subscription_needs_a_barrier_that_is_young_enough() {
+    let check = |claimed: Option<Timestamp>, now: Timestamp, expected: &str| {
+        let mut director = standby();
+        director.handle(now, Input::Lead { claimed });
+        assert_eq!(outputs(&mut director, now), [expected], "claimed {claimed:?}, now {now:?}");
+    };
+    check(Some(START), START, "subscribe");
+    check(Some(START), START + Duration::from_millis(2_999), "subscribe");
+    check(Some(START), START + BARRIER, "propose a barrier at 3");
+    check(None, START, "propose a barrier at 3");
+}
+
+#[test]
+fn a_barriers_age_counts_from_when_it_was_proposed() {
+    let mut director = standby();
+    director.handle(START, Input::Lead { claimed: None });
+    assert_eq!(outputs(&mut director, START), ["propose a barrier at 3"]);
+    let late = START + BARRIER;
+    director.handle(late, Input::Committed(Index(3)));
+    assert_eq!(outputs(&mut director, late), ["propose a barrier at 4"]);
+    director.handle(late, Input::Committed(Index(4)));
+    assert_eq!(outputs(&mut director, late), ["subscribe"]);
+}
+
+#[test]
+fn a_scheduler_that_is_alone_needs_no_barrier() {
+    let mut state = State::default();
+    state.apply(&entry(Fact::FrameworkChosen { framework: "framework-1".into(), role: "BlueData".to_owned() }));
+    let policy = Policy::new("BlueData".to_owned(), "http://10.0.0.100:8080".to_owned(), Digest([0xcd; 32]));
+    let mut director = Director::new(state, policy);
+    director.handle(START, Input::Lead { claimed: None });
+    assert_eq!(outputs(&mut director, START), ["subscribe"]);
+}
+
+#[test]
+fn a_standby_plans_nothing_and_refuses() {
+    let mut director = standby();
+    request(&mut director, 1);
+    assert_eq!(outputs(&mut director, START), ["refuse 1: not the leader"]);
+    assert_eq!(director.deadline(), None);
+}
+
+#[test]
+fn what_was_planned_before_a_pause_comes_after_it() {
+    let mut director = standby();
+    director.handle(START, Input::Lead { claimed: Some(START) });
+    request(&mut director, 1);
+    // The batch was planned together with the subscription, and waits behind it.
+    while !matches!(director.poll(START), Some(Output::Subscribe(_))) {}
+    director.handle(START, Input::Paused);
+    let later = START + Duration::from_secs(600);
+    assert_eq!(outputs(&mut director, later), [""; 0]);
+    assert_eq!(director.deadline(), None);
+    assert!(director.is_leading());
+    director.handle(START, Input::Resumed);
+    assert_eq!(outputs(&mut director, START), ["propose entries at 3"]);
+}
+
+#[test]
+fn standing_down_answers_whoever_waits_and_takes_back_what_was_not_sent() {
+    let mut director = standby();
+    director.handle(START, Input::Lead { claimed: Some(START) });
+    request(&mut director, 1);
+    outputs(&mut director, START);
+    request(&mut director, 2);
+    director.handle(START, Input::StandDown("the session has expired".to_owned()));
+    let refusals = ["refuse 1: leadership was lost", "refuse 2: leadership was lost"];
+    let expected = [refusals[0], refusals[1], "unsubscribe: the session has expired"];
+    assert_eq!(outputs(&mut director, START), expected);
+    director.handle(START, Input::Lead { claimed: Some(START) });
+    request(&mut director, 3);
+    while !matches!(director.poll(START), Some(Output::Subscribe(_))) {}
+    director.handle(START, Input::StandDown("at once".to_owned()));
+    assert_eq!(outputs(&mut director, START), ["refuse 3: leadership was lost", "unsubscribe: at once"]);
+    director.handle(START, Input::StandDown("again".to_owned()));
+    assert_eq!(outputs(&mut director, START), [""; 0]);
+}
+
+#[test]
+fn late_news_of_an_earlier_batch_does_not_make_a_later_one_durable() {
+    let mut director = standby();
+    director.handle(START, Input::Lead { claimed: Some(START) });
+    request(&mut director, 1);
+    assert!(outputs(&mut director, START).contains(&"propose entries at 3".to_owned()));
+    director.handle(START, Input::StandDown("the session has expired".to_owned()));
+    director.handle(START, Input::Followed(Index(3), vec![claim(2)]));
+    director.handle(START, Input::Lead { claimed: Some(START) });
+    request(&mut director, 2);
+    assert!(outputs(&mut director, START).contains(&"propose entries at 4".to_owned()));
+    director.handle(START, Input::Committed(Index(3)));
+    assert_eq!(director.state().index, Index(3));
+    director.handle(START, Input::Committed(Index(4)));
+    assert_eq!(director.state().index, Index(4));
+    assert!(outputs(&mut director, START).contains(&"grant 2".to_owned()));
+}
+
+#[test]
+fn a_leader_that_reads_somebody_elses_entries_stands_down_first() {
+    let mut director = standby();
+    director.handle(START, Input::Lead { claimed: Some(START) });
+    outputs(&mut director, START);
+    director.handle(START, Input::Followed(Index(3), vec![claim(2)]));
+    assert!(!director.is_leading());
+    assert_eq!(director.state().epoch(), 2);
+    assert_eq!(outputs(&mut director, START), ["unsubscribe: another replica writes to the journal"]);
+}
+
+#[test]
+fn entries_that_do_not_come_next_end_the_process() {
+    for first in [2, 4] {
+        let mut director = standby();
+        let went_on =
+            std::panic::catch_unwind(move || director.handle(START, Input::Followed(Index(first), vec![claim(2)])));
+        assert!(went_on.is_err(), "entries at {first} were applied after index 2");
+    }
+    let mut director = standby();
+    director.handle(START, Input::Followed(Index(1), Vec::new()));
+    assert_eq!(director.state().index, Index(2));
+}
+
+#[test]
+fn an_older_claim_changes_nothing() {
+    let mut state = State::default();
+    state.apply(&claim(3));
+    let leader = state.leader.clone();
+    state.apply(&claim(3));
+    state.apply(&claim(2));
+    assert_eq!((state.leader.clone(), state.index), (leader, Index(3)));
+    state.apply(&entry(Fact::Uninstalled));
+    assert_eq!(state.epoch(), 3, "an uninstallation doesn't free an epoch");
+    assert_eq!(state.leader.unwrap().since, START);
+}

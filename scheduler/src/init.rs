@@ -1,0 +1,25 @@
+//! Makes the journal that several schedulers share.
+
+use tracing::info;
+
+use crate::config::init::Init;
+use crate::failure::{Code, Failure};
+use crate::journal::ring::{self, Initialised};
+use crate::zookeeper::Session;
+
+/// Makes it, or finds that it is there already.
+///
+/// # Errors
+///
+/// ZooKeeper can't be reached, or refuses.
+pub async fn run(init: &Init) -> Result<(), Failure> {
+    let bound = init.zk_session_timeout;
+    let session = Session::connect(&init.zk, init.zk_session_timeout, bound).await;
+    let session = session.map_err(|error| Failure::new(Code::Unavailable, &error))?;
+    let made = ring::init(&session).await.map_err(|error| Failure::new(Code::Unavailable, &error))?;
+    match made {
+        Initialised::New => info!(zk = %init.zk, "journal made"),
+        Initialised::Already => info!(zk = %init.zk, "the journal is there already; nothing was changed"),
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! Snapshots beside the ring: chunks under a name of their own, then a pointer that only moves forward.
+//!
+//! Every snapshot is the sum of what is durable, whoever took it, so that any of them may be pointed to.
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use zookeeper_client::Error as Refusal;
+
+use super::init::{POINTER, SNAPSHOTS, json, make};
+use super::{Error, Flaw, Ring};
+use crate::journal::Snapshot;
+use crate::zookeeper::{Pauses, Session};
+
+/// Which snapshot is to be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Pointer {
+    batch: u64,
+    /// Its node below `/snapshots`.
+    name: String,
+    /// Its chunks are named from 0 up to, and without, this number.
+    chunks: u32,
+    bytes: u64,
+    crc32: u32,
+}
+
+/// The pointer, and the version it has.
+struct Pointed {
+    pointer: Option<Pointer>,
+    version: i32,
+}
+
+/// Where the pointer stands after a snapshot, and where it stood before.
+struct Moved {
+    stands: u64,
+    previous: u64,
+}
+
+impl Ring {
+    /// Makes `bytes` durable as the sum of all batches up to and with `batch`, and removes what is older than the
+    /// snapshot before it.
+    ///
+    /// It may run beside appends. If there is a snapshot of this batch or a later one already, that one stands.
+    /// A failure leaves nothing but nodes that a later snapshot removes.
+    ///
+    /// # Errors
+    /// [`Error::NotASnapshot`] if the batch isn't known to be durable; and ZooKeeper's refusals.
+    pub async fn snapshot(&self, batch: u64, bytes: &[u8]) -> Result<(), Error> {
+        let position = self.position();
+        if batch == 0 || batch > position {
+            return Err(Error::NotASnapshot { batch, position });
+        }
+        let before = self.pointed().await?;
+        if before.batch() >= batch {
+            self.tally().snapshot_stands(before.batch());
+            return Ok(());
+        }
+        let pointer = self.write_chunks(batch, bytes).await?;
+        let moved = self.point_to(&pointer, before).await?;
+        self.tally().snapshot_stands(moved.stands);
+        self.prune(moved.previous).await
+    }
+
+    /// Reads the snapshot that is pointed to; `None` if another one took its place meanwhile.
+    pub(super) async fn read_snapshot(&self) -> Result<Option<Option<Snapshot>>, Error> {
+        let Some(pointer) = self.pointed().await?.pointer else { return Ok(Some(None)) };
+        let read = |chunk| self.read_chunk(&pointer.name, chunk);
+        let chunks = stream::iter(0..pointer.chunks).map(read).buffered(CHUNKS_AT_ONCE).try_collect::<Vec<_>>().await;
+        match join(&pointer, chunks?) {
+            Ok(bytes) => Ok(Some(Some(Snapshot { batch: pointer.batch, bytes }))),
+            // It is removed only after the pointer was moved on.
+            Err(_) if self.pointed().await?.pointer.as_ref() != Some(&pointer) => Ok(None),
+            Err(flaw) => Err(Error::Snapshot { path: self.session.whole("/"), name: pointer.name, flaw }),
+        }
+    }
+
+    /// Finds out what snapshot others have taken.
+    pub(super) async fn refresh(&self) -> Result<(), Error> {
+        let batch = self.pointed().await?.batch();
+        self.tally().snapshot_stands(batch);
+        Ok(())
+    }
+
+    async fn pointed(&self) -> Result<Pointed, Error> {
+        let node = self.session.surely(|| self.session.read(POINTER)).await?;
+        let read = || if node.bytes.is_empty() { Ok(None) } else { serde_json::from_slice(&node.bytes).map(Some) };
+        let pointer = read().map_err(|source| Error::Pointer { path: self.session.whole("/"), source })?;
+        Ok(Pointed { pointer, version: node.version })
+    }
+
+    async fn write_chunks(&self, batch: u64, bytes: &[u8]) -> Result<Pointer, Error> {
+        let name = format!("{batch}-{}", Uuid::new_v4().simple());
+        make(&self.session, &path_of(&name), &[]).await?;
+        let chunks: Vec<Vec<u8>> = bytes.chunks(CHUNK_BYTES_MAX).map(framed).collect();
+        let count = u32::try_from(chunks.len()).expect("2^32 chunks are more than a process can hold");
+        let to = &path_of(&name);
+        let write = |(chunk, bytes): (usize, Vec<u8>)| async move {
+            make(&self.session, &format!("{to}/{chunk}"), &bytes).await
+        };
+        let written = stream::iter(chunks.into_iter().enumerate()).map(write).buffer_unordered(CHUNKS_AT_ONCE);
+        written.try_collect::<()>().await?;
+        Ok(Pointer { batch, name, chunks: count, bytes: bytes.len() as u64, crc32: crc32fast::hash(bytes) })
+    }
+
+    /// Moves the pointer forward unless another replica has moved it as far.
+    async fn point_to(&self, pointer: &Pointer, mut before: Pointed) -> Result<Moved, Error> {
+        let bytes = json(pointer);
+        let mut pauses = Pauses::default();
+        loop {
+            let previous = before.batch();
+            let ours = Moved { stands: pointer.batch, previous };
+            let doubt = match self.session.write(POINTER, &bytes, Some(before.version)).await {
+                Ok(_) => return Ok(ours),
+                Err(error) if error.is_unsure() || error.says(&Refusal::BadVersion) => error,
+                Err(error) => return Err(error.into()),
+            };
+            before = self.pointed().await?;
+            if before.pointer.as_ref() == Some(pointer) {
+                return Ok(ours);
+            }
+            if before.batch() >= pointer.batch {
+                self.remove(&pointer.name).await?;
+                return Ok(Moved { stands: before.batch(), previous });
+            }
+            if !pauses.pause().await {
+                return Err(doubt.into());
+            }
+        }
+    }
+
+    /// Removes snapshots older than this batch: none of them will ever be pointed to, since the pointer is beyond it.
+    async fn prune(&self, previous: u64) -> Result<(), Error> {
+        let names = self.session.surely(|| self.session.children(SNAPSHOTS)).await?;
+        for name in names.iter().filter(|name| batch_of(name).is_some_and(|batch| batch < previous)) {
+            self.remove(name).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), Error> {
+        let path = path_of(name);
+        let chunks = match self.session.surely(|| self.session.children(&path)).await {
+            Err(error) if error.says(&Refusal::NoNode) => return Ok(()),
+            outcome => outcome?,
+        };
+        for chunk in chunks {
+            delete(&self.session, &format!("{path}/{chunk}")).await?;
+        }
+        delete(&self.session, &path).await
+    }
+
+    async fn read_chunk(&self, name: &str, chunk: u32) -> Result<Result<Vec<u8>, Flaw>, Error> {
+        let path = format!("{}/{chunk}", path_of(name));
+        let node = match self.session.surely(|| self.session.read(&path)).await {
+            Err(error) if error.says(&Refusal::NoNode) => return Ok(Err(Flaw::Missing { chunk })),
+            outcome => outcome?,
+        };
+        let Some((sum, bytes)) = node.bytes.split_at_checked(4) else { return Ok(Err(Flaw::Short)) };
+        let is_whole = sum == crc32fast::hash(bytes).to_be_bytes();
+        Ok(if is_whole { Ok(bytes.to_vec()) } else { Err(Flaw::Checksum) })
+    }
+}
+
+impl Pointed {
+    fn batch(&self) -> u64 {
+        self.pointer.as_ref().map_or(0, |pointer| pointer.batch)
+    }
+}
+
+fn join(pointer: &Pointer, chunks: Vec<Result<Vec<u8>, Flaw>>) -> Result<Vec<u8>, Flaw> {
+    let bytes = chunks.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+    let is_whole = bytes.len() as u64 == pointer.bytes && crc32fast::hash(&bytes) == pointer.crc32;
+    if is_whole { Ok(bytes) } else { Err(Flaw::Checksum) }
+}
+
+/// Puts a chunk's checksum before it.
+fn framed(bytes: &[u8]) -> Vec<u8> {
+    [&crc32fast::hash(bytes).to_be_bytes(), bytes].concat()
+}
+
+async fn delete(session: &Session, path: &str) -> Result<(), Error> {
+    match session.surely(|| session.delete(path)).await {
+        Err(error) if error.says(&Refusal::NoNode) => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}
+
+fn path_of(name: &str) -> String {
+    format!("{SNAPSHOTS}/{name}")
+}
+
+/// Reads the batch that begins a snapshot's name.
+fn batch_of(name: &str) -> Option<u64> {
+    name.split_once('-').and_then(|(batch, _)| batch.parse().ok())
+}
+
+const CHUNK_BYTES_MAX: usize = 256 << 10;
+const CHUNKS_AT_ONCE: usize = 4;

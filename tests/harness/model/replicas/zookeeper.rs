@@ -1,0 +1,67 @@
+//! Sessions and their candidates, as the election sees them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use epic_common::time::Timestamp;
+
+/// How long a session outlives its replica's last word.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Sessions by number, candidates by theirs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ZooKeeper {
+    /// When each was last heard of.
+    sessions: BTreeMap<u64, Timestamp>,
+    /// The session of each.
+    candidates: BTreeMap<u64, u64>,
+    numbers: u64,
+}
+
+impl ZooKeeper {
+    pub(super) fn open(&mut self, now: Timestamp) -> u64 {
+        self.numbers += 1;
+        self.sessions.insert(self.numbers, now);
+        self.numbers
+    }
+
+    pub(super) fn lives(&self, session: u64) -> bool {
+        self.sessions.contains_key(&session)
+    }
+
+    /// Hears of a session, if it still lives.
+    pub(super) fn touch(&mut self, session: u64, now: Timestamp) {
+        if let Some(heard) = self.sessions.get_mut(&session) {
+            *heard = now;
+        }
+    }
+
+    /// Ends the sessions that were silent for too long.
+    pub(super) fn expire(&mut self, now: Timestamp) {
+        self.sessions.retain(|_, heard| *heard + SESSION_TIMEOUT > now);
+        self.candidates.retain(|_, session| self.sessions.contains_key(session));
+    }
+
+    /// Says when the next session ends if nothing is heard of it.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        self.sessions.values().map(|heard| *heard + SESSION_TIMEOUT).min()
+    }
+
+    pub(super) fn create(&mut self, session: u64) -> String {
+        self.numbers += 1;
+        self.candidates.insert(self.numbers, session);
+        name(self.numbers)
+    }
+
+    pub(super) fn own(&self, session: u64) -> Option<String> {
+        self.candidates.iter().find(|(_, whose)| **whose == session).map(|(number, _)| name(*number))
+    }
+
+    pub(super) fn list(&self) -> Vec<String> {
+        self.candidates.keys().rev().copied().map(name).collect()
+    }
+}
+
+fn name(number: u64) -> String {
+    format!("candidate-{number:010}")
+}
