@@ -29,7 +29,8 @@ use crate::view::Published;
 ///
 /// Why it ended without having been asked to.
 pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
-    let clock = Clock::start();
+    // Back-offs in the journal count from its own times; the machine's may have been wrong when it wrote them.
+    let clock = Clock::not_before(ready.state.at);
     let counts = metrics::install().map_err(|error| Failure::new(Code::Io, &error))?;
     actix::spawn(metrics::upkeep(counts.clone()));
     let (publish, published) = watch::channel(Arc::new(first_view(config, &ready, &clock)));
