@@ -232,7 +232,7 @@ mod tests {
             let mut report = Report { services: vec![one; services], documents, ..Report::default() };
             bound(&mut report);
             let reasons: usize = report.services.iter().map(|service| service.reason.len()).sum();
-            assert!(reasons <= REASONS_BYTES_MAX && reasons >= TEXT_BYTES_MAX - 1, "{reasons}");
+            assert!((TEXT_BYTES_MAX - 1..=REASONS_BYTES_MAX).contains(&reasons), "{reasons}");
             assert!(report.services.len() <= SERVICES_MAX && report.documents.len() <= SERVICES_MAX);
         }
     }
