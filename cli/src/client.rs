@@ -132,10 +132,15 @@ impl Client {
 /// A bundle may have to be copied and checked before the answer.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(300);
 const ANSWER_BYTES_MAX: usize = 64 << 20;
-const RETRIES: [Duration; 5] = [
+/// Together longer than replicas need to find another leader.
+const RETRIES: [Duration; 9] = [
     Duration::from_millis(250),
     Duration::from_millis(500),
     Duration::from_secs(1),
     Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(4),
+    Duration::from_secs(4),
+    Duration::from_secs(4),
     Duration::from_secs(4),
 ];

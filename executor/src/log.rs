@@ -10,8 +10,8 @@ pub const LOG_BYTES_MAX: u64 = 10 << 20;
 
 /// The most that [`Tail::text`] has, in lines and in bytes.
 pub const TAIL_LINES_MAX: usize = 20;
-/// See [`TAIL_LINES_MAX`].
-pub const TAIL_BYTES_MAX: usize = 4096;
+/// See [`TAIL_LINES_MAX`]; with what is said before it, it fits into a status message, which is cut at its end.
+pub const TAIL_BYTES_MAX: usize = 3 * 1024;
 
 /// A log file that starts anew when it is full.
 #[derive(Debug)]
@@ -84,7 +84,13 @@ impl Tail {
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<_> = text.trim_end().lines().rev().take(TAIL_LINES_MAX).collect();
         let lines: Vec<_> = lines.into_iter().rev().collect();
-        lines.join("\n").replace(|c: char| c.is_control() && c != '\n' && c != '\t', "\u{fffd}")
+        let text = lines.join("\n").replace(|c: char| c.is_control() && c != '\n' && c != '\t', "\u{fffd}");
+        // A byte that isn't UTF-8 became three.
+        let mut from = text.len().saturating_sub(TAIL_BYTES_MAX);
+        while !text.is_char_boundary(from) {
+            from += 1;
+        }
+        text[from..].to_owned()
     }
 }
 
@@ -117,5 +123,6 @@ mod tests {
         assert!(tail.text().chars().all(|c| c == '\u{fffd}'));
         tail.push(b"\nan \x1b[31mend");
         assert!(tail.text().ends_with("\nan \u{fffd}[31mend"), "{}", tail.text());
+        assert!((TAIL_BYTES_MAX - 2..=TAIL_BYTES_MAX).contains(&tail.text().len()), "{}", tail.text().len());
     }
 }

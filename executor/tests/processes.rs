@@ -231,7 +231,7 @@ async fn a_command_probe_is_its_exit_code_and_is_bounded() {
 #[actix::test]
 async fn services_die_with_the_executor() {
     let exec = format!("'{EXECUTOR}' exec --uid 65534 --gid 65534 --nofile 64 --parent $$ --dir /");
-    let script = format!("{exec} -- /bin/sh -c 'trap \"\" TERM; echo $$; while :; do sleep 600; done' & wait");
+    let script = format!("{exec} -- /bin/sh -c 'trap \"\" TERM; echo $$; exec sleep 600' & wait");
     let mut parent = Command::new("/bin/sh").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(parent.stdout.take().unwrap()).lines();
     let child = lines.next().unwrap().unwrap();

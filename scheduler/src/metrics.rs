@@ -121,7 +121,7 @@ fn kind(call: &Call) -> &'static str {
         Call::Suppress => "suppress",
         Call::Kill { .. } => "kill",
         Call::Acknowledge { .. } => "acknowledge",
-        Call::Reconcile { .. } => "reconcile",
+        Call::Reconcile { .. } | Call::ReconcileAll => "reconcile",
         Call::Message { .. } => "message",
         Call::Teardown => "teardown",
     }

@@ -20,8 +20,8 @@ use crate::api::{self, Api, Asked};
 use crate::chain;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
-use crate::metrics;
 use crate::journal::ring::Ring;
+use crate::metrics;
 use crate::replica::{Mode, Replica};
 use crate::start::{Held, Ready};
 use crate::view::Published;
@@ -34,7 +34,8 @@ use crate::view::Published;
 ///
 /// Why it ended without having been asked to.
 pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
-    let clock = Clock::start();
+    // Back-offs in the journal count from its own times; the machine's may have been wrong when it wrote them.
+    let clock = Clock::not_before(ready.state.at);
     let counts = metrics::install().map_err(|error| Failure::new(Code::Io, &error))?;
     actix::spawn(metrics::upkeep(counts.clone()));
     let (publish, published) = watch::channel(Arc::new(first_view(config, &ready, &clock)));
@@ -226,15 +227,18 @@ impl Part {
 impl Ending {
     /// Lets the batch on its way become durable, then closes the journal, or hands over at once.
     async fn finish(self, inbox: &Inbox<Input>) {
-        inbox.stop().await;
         match self {
-            Self::Alone(journal) => close(&journal).await,
+            Self::Alone(journal) => {
+                inbox.stop().await;
+                close(&journal).await;
+            }
             Self::Shared { stop, ended, _lock } => {
                 stop.send(()).ok();
                 match tokio::time::timeout(CLOSE_WITHIN, ended).await {
                     Ok(_) => info!("handed over"),
                     Err(_) => warn!("ZooKeeper did not answer; another replica leads once the session has ended"),
                 }
+                inbox.stop().await;
             }
         }
     }

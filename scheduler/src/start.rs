@@ -17,9 +17,9 @@ use epic_scheduler_core::state::State;
 use tracing::{info, warn};
 
 use crate::artifacts::{self, Artifacts};
+use crate::chain;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
-use crate::chain;
 use crate::journal::local::{self, Local};
 use crate::journal::ring::{self, Ring};
 use crate::journal::{Journal as _, Recovered, codec};

@@ -89,7 +89,9 @@ impl Leftovers {
             alive.is_empty()
         });
         wait::blocking_until(LIMIT, || {
-            for path in part.cgroups().iter().chain(&strays) {
+            let mut all = part.cgroups();
+            strays.iter().for_each(|path| descend(path.clone(), &mut all));
+            for path in all {
                 let _removed = fs::remove_dir(path);
             }
             strays.retain(|path| path.exists());
@@ -136,7 +138,8 @@ impl Leftovers {
         let own = own.into_iter().filter(|path| path != "/" && !shared.contains(path) && !self.has_cgroup(path));
         let hierarchies: Vec<PathBuf> = hierarchies().collect();
         let all = own.flat_map(|path| {
-            hierarchies.iter().map(move |root| root.join(path.trim_start_matches('/'))).collect::<Vec<_>>()
+            let whole = whole(&path).trim_start_matches('/').to_owned();
+            hierarchies.iter().map(move |root| root.join(&whole)).collect::<Vec<_>>()
         });
         all.filter(|path| path.exists()).collect()
     }
@@ -215,6 +218,12 @@ fn describe(pid: Pid) -> String {
     format!("process {pid}: {}", command.replace('\0', " ").trim())
 }
 
+/// The group that an executor made for a member, if the path is of one that it made below that, else the path.
+fn whole(path: &str) -> &str {
+    let made = path.rfind("/epic-").and_then(|at| path[at + 1..].find('/').map(|end| at + 1 + end));
+    &path[..made.unwrap_or(path.len())]
+}
+
 /// The paths of a process in all hierarchies.
 fn cgroups_of(proc: &Path) -> Vec<String> {
     let table = fs::read_to_string(proc.join("cgroup")).unwrap_or_default();
@@ -278,6 +287,14 @@ mod tests {
         let v6 = "   0: 0000000000000000FFFF00000B01167F:1F90 00000000000000000000000000000000:0000 0A 0:0 0:0 0 0 0 1";
         assert_eq!(listener(v6), Some("[::ffff:127.22.1.11]:8080".parse().unwrap()));
         assert_eq!(listener(&v4.replace(" 0A ", " 01 ")), None);
+    }
+
+    #[test]
+    fn a_services_group_is_removed_with_that_of_its_member() {
+        assert_eq!(whole("/epic-1-2-3-worker-1.1/probe.2"), "/epic-1-2-3-worker-1.1");
+        assert_eq!(whole("/outer/epic-1-2-3-worker-1.1/probe.2/deeper"), "/outer/epic-1-2-3-worker-1.1");
+        assert_eq!(whole("/epic-1-2-3-worker-1.1"), "/epic-1-2-3-worker-1.1");
+        assert_eq!(whole("/another/group"), "/another/group");
     }
 
     #[test]

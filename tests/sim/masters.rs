@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use epic_scheduler_core::mesos::Call;
+use epic_scheduler_core::director::Input;
+use epic_scheduler_core::mesos::{Call, Event, LinkEnd, Status, StreamId, TaskState};
 use epic_scheduler_core::request::Wish;
 use epic_tests::model::{Action, World, agents};
 
@@ -128,4 +129,25 @@ fn a_scheduler_whose_id_is_taken_over_steps_aside() {
     world.run_for(LIMIT);
     assert!(world.director.session().link.problem().contains("failed over"));
     assert_eq!(world.mesos.stream().cloned(), stream, "it fights back");
+}
+
+#[test]
+fn what_an_older_stream_still_says_is_void() {
+    let mut world = installed();
+    let before = world.journal.len();
+    let stream = StreamId("an older one".to_owned());
+    let status = Status {
+        task: "worker-0.1".to_owned(),
+        agent: Some("agent-1".into()),
+        state: TaskState::Gone,
+        reason: String::new(),
+        message: String::new(),
+        uuid: None,
+        healthy: None,
+        report: None,
+    };
+    world.tell(Input::Mesos(stream.clone(), Event::Update(Box::new(status))));
+    world.tell(Input::LinkEnded(Some(stream), LinkEnd::Said("Framework failed over".to_owned())));
+    world.run_for(LIMIT);
+    assert_eq!((world.journal.len(), world.director.session().link.is_up()), (before, true));
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use epic_scheduler_core::mesos::{Call, Event, Status, TaskState};
+use epic_scheduler_core::request::Wish;
 use epic_tests::model::{World, agents};
 
 use crate::goals::converged;
@@ -41,6 +42,21 @@ fn a_living_stranger_is_killed_and_forgotten_when_it_is_gone() {
         world.until(LIMIT, converged);
         assert!(world.count(|call| matches!(call, Call::Kill { task, .. } if task == name)) > 0, "{name}");
     }
+}
+
+#[test]
+fn a_journal_restored_from_a_copy_finds_what_was_launched_since() {
+    let mut world = installed();
+    let entries = world.journal.len();
+    world.insist(&Wish::Restart("worker-0".into()));
+    world.until(LIMIT, converged);
+    world.insist(&Wish::Restart("worker-0".into()));
+    world.until(LIMIT, converged);
+    assert!(world.mesos.alive().contains(&"worker-0.3".to_owned()), "{:?}", world.mesos.alive());
+
+    world.restore(entries);
+    world.until(LIMIT, converged);
+    assert_eq!(world.mesos.alive(), ["controller-0.1", "worker-0.4", "worker-1.1"]);
 }
 
 #[test]

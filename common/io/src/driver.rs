@@ -192,6 +192,16 @@ impl Clock {
         Self { start: Timestamp(u64::try_from(wall.as_micros()).unwrap_or(u64::MAX)), since: Instant::now() }
     }
 
+    /// Begins at the machine's wall time, or at `earliest` if that is later.
+    ///
+    /// What was to happen soon after `earliest` happens soon, also on a machine whose wall time was wrong and has been
+    /// set back since.
+    #[must_use]
+    pub fn not_before(earliest: Timestamp) -> Self {
+        let clock = Self::start();
+        Self { start: clock.start.max(earliest), ..clock }
+    }
+
     /// Returns the time, not before any that it returned earlier.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -256,6 +266,17 @@ mod tests {
             words.push(written.recv().await.unwrap());
         }
         assert_eq!(words, ["a", "b", "c", "tick"]);
+    }
+
+    #[test]
+    fn a_clock_goes_on_from_a_time_that_is_yet_to_come() {
+        let ahead = Clock::start().now() + Duration::from_secs(365 * 24 * 60 * 60);
+        let clock = Clock::not_before(ahead);
+        let first = clock.now();
+        assert!(first >= ahead && first < ahead + Duration::from_secs(60), "{first:?} is far from {ahead:?}");
+        std::thread::yield_now();
+        assert!(clock.now() >= first);
+        assert!(Clock::not_before(Timestamp(0)).now() < ahead);
     }
 
     #[actix::test]

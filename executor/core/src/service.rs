@@ -294,7 +294,8 @@ impl Service {
                 Some(Action::Start)
             }
             State::Running { watch } => {
-                if let Some(signal) = self.reload.take() {
+                // A program that is only just starting would be ended by a signal that it doesn't handle yet.
+                if let Some(signal) = self.reload.take_if(|_| watch.was_ready()) {
                     return Some(Action::Signal(signal));
                 }
                 if let Some(health) = watch.due(now) {
@@ -358,5 +359,42 @@ impl Service {
         };
         let stderr = exit.stderr.trim();
         if stderr.is_empty() { cause } else { format!("{cause}: {stderr}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = "
+kind: App
+apiLevel: 1
+distroID: test/reload
+version: 1.0.0-1
+label: {name: Reload, description: For this test.}
+roles: [{id: worker, cardinality: 1+, minCores: 0.1, minMemory: 32MiB}]
+services:
+  - {id: web, command: [bin/web], documents: [members], reload: SIGHUP, health: {command: [bin/ask], interval: 5s}}
+config: {selectedRoles: [worker], roleServices: [{roleID: worker, serviceIDs: [web]}]}
+";
+
+    #[test]
+    fn a_service_is_told_to_reload_only_once_it_was_ready() {
+        let manifest = manifest::Manifest::parse(MANIFEST).unwrap();
+        let mut service = Service::new(Arc::new(manifest.roles[0].services[0].clone()), Bytes(32 << 20));
+        let (now, wanted) = (Timestamp(0), Generations::from([("members".to_owned(), 1)]));
+        assert_eq!(service.poll(now, &wanted, Turn::Come), Some(Action::Render));
+        service.rendered(Files::Changed);
+        assert_eq!(service.poll(now, &wanted, Turn::Come), Some(Action::Start));
+        service.started(now);
+        let probe = service.poll(now, &wanted, Turn::Come);
+        assert!(matches!(probe, Some(Action::Probe(_))), "{probe:?}");
+        let newer = Generations::from([("members".to_owned(), 2)]);
+        assert_eq!(service.poll(now, &newer, Turn::Come), Some(Action::Render));
+        service.rendered(Files::Changed);
+        assert_eq!(service.poll(now, &newer, Turn::Come), None, "it isn't ready yet");
+        service.probed(now, Ok(()));
+        assert_eq!(service.poll(now, &newer, Turn::Come), Some(Action::Signal(Signal::Hup)));
+        assert_eq!(service.poll(now, &newer, Turn::Come), None);
     }
 }

@@ -245,6 +245,8 @@ pub enum Call {
         /// At least one, each with its agent.
         tasks: Vec<(TaskId, AgentId)>,
     },
+    /// Asks for the states of all tasks that Mesos has of this framework, so that strangers are heard of.
+    ReconcileAll,
     /// Tells an executor something that it may miss.
     Message {
         /// Where it is.
@@ -267,7 +269,12 @@ impl Call {
             | Self::Kill { agent, .. }
             | Self::Acknowledge { agent, .. }
             | Self::Message { agent, .. } => Some(agent),
-            Self::Decline { .. } | Self::Revive | Self::Suppress | Self::Reconcile { .. } | Self::Teardown => None,
+            Self::Decline { .. }
+            | Self::Revive
+            | Self::Suppress
+            | Self::Reconcile { .. }
+            | Self::ReconcileAll
+            | Self::Teardown => None,
         }
     }
 }

@@ -85,3 +85,9 @@ pub const REASONS_MAX: usize = 50;
 pub const TEXT_BYTES_MAX: usize = 4 * 1024;
 /// Members of a platform some of whose services read the document `members`, so that it fits into 64 KiB.
 pub const READ_MEMBERS_MAX: u32 = 512;
+/// Services of one report, and documents, that are kept.
+pub const SERVICES_MAX: usize = 100;
+/// Bytes kept of all reasons of one report together.
+pub const REASONS_BYTES_MAX: usize = 128 * 1024;
+/// Bytes kept of any name from outside.
+pub const NAME_BYTES_MAX: usize = 255;

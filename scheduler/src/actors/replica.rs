@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use epic_common::backoff::Backoff;
 use epic_common::machine::Machine as _;
@@ -14,7 +14,7 @@ use epic_scheduler_core::state::entry::{Entry, Fact, Index};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
-use super::candidacy;
+use super::{candidacy, world};
 use crate::chain;
 use crate::journal::codec;
 use crate::journal::ring::{self, Append, Next, Ring};
@@ -29,8 +29,8 @@ pub struct Proposal {
     pub first: Index,
     /// What is in it.
     pub entries: Vec<Entry>,
-    /// Told once it is durable; dropped if leadership was lost, and then nobody knows.
-    pub durable: oneshot::Sender<()>,
+    /// When it was proposed.
+    pub started: Instant,
 }
 
 /// Whatever a replica needs.
@@ -84,12 +84,13 @@ struct Turn<'a> {
 impl Replica {
     /// Takes part until it is stopped; `ring` is the session that the state was recovered with.
     pub async fn run(mut self, ring: Ring) {
+        let journal = ring.id().to_owned();
         let mut ring = Some(ring);
         let mut failures = 0;
         loop {
             let open = match ring.take() {
                 Some(ring) => Ok(ring),
-                None => self.open().await,
+                None => self.open(&journal).await,
             };
             let why = match open {
                 Ok(ring) => {
@@ -118,9 +119,14 @@ impl Replica {
         self.show(Mode::Standby, String::new());
     }
 
-    async fn open(&self) -> Result<Ring, String> {
+    async fn open(&self, journal: &str) -> Result<Ring, String> {
         let session = Session::connect(&self.path, self.session_timeout, self.session_timeout).await;
-        Ring::open(session.map_err(|error| chain(&error))?).await.map_err(|error| chain(&error))
+        let ring = Ring::open(session.map_err(|error| chain(&error))?).await.map_err(|error| chain(&error))?;
+        if ring.id() == journal {
+            return Ok(ring);
+        }
+        let next = "stop all replicas, find out which journal is the right one, and start them on it";
+        Err(format!("the journal at {} is another one than this replica has followed: {next}", self.path))
     }
 
     async fn live(&mut self, ring: &Ring) -> Over {
@@ -261,7 +267,16 @@ impl Replica {
         let (Some(epoch), true) = (turn.epoch, proposal.first == self.state.index.next()) else { return };
         let bytes = codec::encode_batch(proposal.first, &proposal.entries);
         let (ring, batch): (&'a Ring, u64) = (turn.ring, self.position + 1);
-        turn.appending = Some((proposal, Box::pin(async move { ring.append(batch, epoch, &bytes).await })));
+        let needed = ring.must_snapshot(batch).then(|| self.state.clone());
+        turn.appending = Some((
+            proposal,
+            Box::pin(async move {
+                if let Some(state) = needed {
+                    ring.snapshot(batch - 1, &codec::encode_snapshot(&state)).await?;
+                }
+                ring.append(batch, epoch, &bytes).await
+            }),
+        ));
     }
 
     async fn appended(&mut self, turn: &mut Turn<'_>, appended: Result<Append, ring::Error>) {
@@ -269,7 +284,8 @@ impl Replica {
         match appended {
             Ok(Append::Durable) => {
                 self.apply(&proposal.entries);
-                proposal.durable.send(()).ok();
+                // Told from here, so that nothing that comes later in the journal can be heard of before.
+                world::durable(proposal.first, &proposal.entries, proposal.started, &self.inbox).await;
                 self.snapshot(turn);
             }
             Ok(Append::Deposed) => self.depose(turn, "another replica has written to the journal").await,
@@ -348,12 +364,14 @@ impl Replica {
 
     /// Ends in good order: the batch on its way becomes durable first.
     async fn finish(&mut self, turn: &mut Turn<'_>) {
-        if let Some((proposal, work)) = turn.appending.take() {
-            if let Ok(Ok(Append::Durable)) = tokio::time::timeout(CLOSE_WITHIN, work).await {
-                self.apply(&proposal.entries);
-                proposal.durable.send(()).ok();
-            }
+        if let Some((proposal, work)) = turn.appending.take()
+            && let Ok(Ok(Append::Durable)) = tokio::time::timeout(CLOSE_WITHIN, work).await
+        {
+            self.apply(&proposal.entries);
+            world::durable(proposal.first, &proposal.entries, proposal.started, &self.inbox).await;
         }
+        // Mesos is let go before the session is: a session outlives whatever its holder subscribed.
+        self.stand_down(turn, "this replica ends").await;
     }
 
     /// Drops what was proposed and not begun.

@@ -110,7 +110,7 @@ impl World {
     fn propose(&self, first: Index, entries: Vec<Entry>, inbox: &Inbox<Input>) {
         match &self.store {
             Store::Local(journal) => self.append(journal.clone(), first, entries, inbox.clone()),
-            Store::Shared(replica) => share(replica.clone(), first, entries, inbox.clone()),
+            Store::Shared(replica) => share(replica.clone(), first, entries),
         }
     }
 
@@ -239,19 +239,16 @@ impl Batches {
     }
 }
 
-/// Hands a batch to the replica; if leadership is lost meanwhile, the journal says later what became of it.
-fn share(replica: mpsc::Sender<Proposal>, first: Index, entries: Vec<Entry>, inbox: Inbox<Input>) {
-    let started = Instant::now();
-    actix::spawn(async move {
-        let (told, stands) = oneshot::channel();
-        let proposal = Proposal { first, entries: entries.clone(), durable: told };
-        if replica.send(proposal).await.is_ok() && stands.await.is_ok() {
-            durable(first, &entries, started, &inbox).await;
-        }
-    });
+/// Hands a batch to the replica, which says when it is durable; if leadership is lost meanwhile, the journal says later
+/// what became of it.
+fn share(replica: mpsc::Sender<Proposal>, first: Index, entries: Vec<Entry>) {
+    let proposal = Proposal { first, entries, started: Instant::now() };
+    // Whoever took part has ended only if the process ends.
+    actix::spawn(async move { replica.send(proposal).await.ok() });
 }
 
-async fn durable(first: Index, entries: &[Entry], started: Instant, inbox: &Inbox<Input>) {
+/// Tells what follows from a batch that is durable.
+pub(super) async fn durable(first: Index, entries: &[Entry], started: Instant, inbox: &Inbox<Input>) {
     metrics::committed(entries.len(), started.elapsed());
     log(entries);
     crash_points(entries);

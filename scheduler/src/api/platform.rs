@@ -130,14 +130,14 @@ fn authorize(request: &HttpRequest, api: &Api) -> Result<(), Refused> {
     }
 }
 
-/// Reads the header that makes a repeat harmless.
+/// Reads the header that makes a repeat harmless; the same key at another path is another request.
 ///
 /// Source: `draft-ietf-httpapi-idempotency-key-header`.
 fn key(request: &HttpRequest) -> Result<Option<String>, Refused> {
     let Some(value) = request.headers().get("Idempotency-Key") else { return Ok(None) };
     let bytes = value.as_bytes();
     if (1..=100).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic) {
-        return Ok(Some(String::from_utf8_lossy(bytes).into_owned()));
+        return Ok(Some(format!("{} {}", request.path(), String::from_utf8_lossy(bytes))));
     }
     let detail = "it must have 1 to 100 visible ASCII characters";
     Err(Refused::new(StatusCode::BAD_REQUEST, "the Idempotency-Key is not valid", detail))

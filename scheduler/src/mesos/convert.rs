@@ -101,6 +101,11 @@ impl Identity {
                 out.reconcile = Some(call::Reconcile { tasks: tasks.collect() });
                 Type::Reconcile
             }
+            core::Call::ReconcileAll => {
+                // Without names Mesos answers for every task that it has.
+                out.reconcile = Some(call::Reconcile { tasks: Vec::new() });
+                Type::Reconcile
+            }
             core::Call::Message { agent, executor, nudge } => {
                 out.message = Some(call::Message {
                     agent_id: agent_id(agent),

@@ -66,7 +66,10 @@ fn leaves(task: &Task) -> String {
         Progress::Unreachable(since) if task.given_up => {
             format!("{what} is replaced; its agent can't be reached since {since}, it is killed if it comes back")
         }
-        Progress::Unreachable(since) => format!("{what} can't be ended: its agent can't be reached since {since}"),
+        Progress::Unreachable(since) => format!(
+            "{what} can't be ended: its agent can't be reached since {since}; bring it back, or tell Mesos that it is gone \
+             for good (MARK_AGENT_GONE of the master's operator API)"
+        ),
         Progress::Alive(_) => format!("{what} is being stopped"),
     }
 }

@@ -68,8 +68,12 @@ async fn an_idempotency_key_is_handed_on_or_refused() {
         let answer = server.send(Method::POST, "/api/v2/platform/stop", &headers, Vec::new()).await;
         assert_eq!(answer.status(), status, "{key}");
     }
+    // The same key for another verb is another request: it must not be answered by the first one's grant.
+    let headers = [("Authorization", bearer.as_str()), ("Idempotency-Key", "abc-1")];
+    server.send(Method::POST, "/api/v2/platform/start", &headers, Vec::new()).await;
     let keys: Vec<_> = server.asked.lock().unwrap().iter().map(|request| request.key.clone()).collect();
-    assert_eq!(keys, [Some("abc-1".to_owned())]);
+    let key = |verb: &str| Some(format!("/api/v2/platform/{verb} abc-1"));
+    assert_eq!(keys, [key("stop"), key("start")]);
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ impl Mesos {
                     self.reconcile(agent, &task.to_string());
                 }
             }
+            Call::ReconcileAll => self.reconcile_all(),
             Call::Message { agent, nudge, .. } => self.message(agent, nudge),
             Call::Teardown if self.teardowns_to_refuse > 0 => {
                 self.teardowns_to_refuse -= 1;

@@ -110,7 +110,7 @@ impl History {
             }
             Call::Reconcile { tasks } => assert!(!tasks.is_empty(), "reconciliation without names"),
             Call::Decline { offers, .. } => assert!(!offers.is_empty(), "nothing is declined"),
-            Call::Revive | Call::Suppress | Call::Message { .. } => {}
+            Call::ReconcileAll | Call::Revive | Call::Suppress | Call::Message { .. } => {}
         }
     }
 

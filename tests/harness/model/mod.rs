@@ -215,6 +215,15 @@ impl Mesos {
     }
 
     /// Answers for one task: what is known of it, or what follows from how the agent is seen. May be silent.
+    /// Says the state of every task of the framework on an agent that is there.
+    fn reconcile_all(&mut self) {
+        let there = self.tasks().filter(|(host, _, task)| host.presence == Presence::Registered && self.is_ours(task));
+        let there: Vec<_> = there.map(|(host, name, _)| (host.id.clone(), name.to_owned())).collect();
+        for (agent, name) in there {
+            self.reconcile(&agent, &name);
+        }
+    }
+
     fn reconcile(&mut self, agent: &AgentId, name: &str) {
         let reason = "REASON_RECONCILIATION";
         let state = match self.agents.get(agent) {

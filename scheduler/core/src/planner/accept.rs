@@ -20,7 +20,7 @@ pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &P
     let mut by_offer: BTreeMap<&OfferId, Vec<&Task>> = BTreeMap::new();
     for task in session.unsent.iter().filter_map(|id| state.tasks.get(id)) {
         let Progress::Launching { offer, stream } = &task.progress else { continue };
-        if session.accepting.contains(&task.id) || session.heard.contains(&task.id) {
+        if session.accepting.contains(&task.id) {
             continue;
         }
         let sendable =

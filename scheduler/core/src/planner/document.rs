@@ -22,7 +22,9 @@ pub(super) fn changes(draft: &mut Draft<'_>, session: &Session) {
     let sha256 = document::digest(&text);
     let known = draft.state.documents.get(MEMBERS);
     if known.is_none_or(|mark| mark.sha256 != sha256) {
-        let generation = known.map_or(1, |mark| mark.generation + 1);
+        // Executors take only what is newer; counted in time, it is newer also than what a journal knew that was
+        // replaced by its copy.
+        let generation = known.map_or(0, |mark| mark.generation + 1).max(draft.now.0);
         draft.decide(Fact::DocumentChanged { name: MEMBERS.to_owned(), generation, sha256 });
     }
 }

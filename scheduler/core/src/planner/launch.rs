@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use epic_common::ids::{ExecutorId, TaskId};
+use epic_common::ids::{Attempt, ExecutorId, InstanceId, TaskId};
 
 use super::Draft;
 use crate::document;
@@ -20,9 +20,8 @@ pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
         return;
     }
     let Some(desired) = draft.state.desired.clone() else { return };
-    let ready = |id: &&epic_common::ids::InstanceId| {
-        draft.state.instances.get(*id).is_some_and(|instance| instance.not_before <= draft.now)
-    };
+    let ready =
+        |id: &&InstanceId| draft.state.instances.get(*id).is_some_and(|instance| instance.not_before <= draft.now);
     let demands: Vec<_> = draft
         .state
         .unplaced
@@ -55,7 +54,7 @@ pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
 fn decide(draft: &mut Draft<'_>, session: &Session, policy: &Policy, placed: Placed) {
     let (Some(offer), Some(stream)) = (session.offers.get(&placed.offer), session.link.stream()) else { return };
     let Some(instance) = draft.state.instances.get(&placed.instance) else { return };
-    let task = TaskId { instance: placed.instance, attempt: instance.attempt.next() };
+    let task = TaskId { attempt: attempt(draft, &placed.instance, instance.attempt), instance: placed.instance };
     let executor = draft.state.executors.get(&offer.agent).cloned().unwrap_or_else(|| executor(draft, policy));
     draft.decide(Fact::LaunchDecided(Box::new(LaunchDecided {
         task,
@@ -68,6 +67,13 @@ fn decide(draft: &mut Draft<'_>, session: &Session, policy: &Policy, placed: Pla
         ports_reserved: placed.fit.ports_reserved,
         executor,
     })));
+}
+
+/// Counts on from the last attempt of a member, also from one that only Mesos knows of: its name is taken.
+fn attempt(draft: &Draft<'_>, instance: &InstanceId, last: Attempt) -> Attempt {
+    let strangers = draft.state.strangers.keys().filter_map(|name| name.parse::<TaskId>().ok());
+    let taken = strangers.filter(|task| task.instance == *instance).map(|task| task.attempt).max();
+    taken.map_or(last, |taken| last.max(taken)).next()
 }
 
 /// Describes a new executor; its name carries what describes it and is never used twice.

@@ -75,6 +75,7 @@ pub struct Batch {
 
 /// What only the acting scheduler knows and may forget.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a note of its own, and all combinations occur")]
 pub struct Session {
     /// The link to Mesos.
     pub link: Link,
@@ -98,8 +99,8 @@ pub struct Session {
     pub unsent: BTreeSet<TaskId>,
     /// Attempts whose ACCEPT isn't answered yet.
     pub accepting: BTreeSet<TaskId>,
-    /// Launches of which word has come that isn't durable yet.
-    pub heard: BTreeSet<TaskId>,
+    /// Whether Mesos was asked for all tasks that it has, in this subscription.
+    pub asked_all: bool,
     /// Attempts that Mesos is to be asked about.
     pub questions: Timers<TaskId>,
     /// Tasks that are to be killed again, by their ids as Mesos has them.

@@ -1,11 +1,12 @@
 //! What the session notes of each thing that happens; no decision is taken here.
 
-use epic_common::ids::TaskId;
+use epic_common::conversation::Report;
+use epic_common::ids::{ServiceId, TaskId};
 use epic_common::time::Timestamp;
 
 use super::{Ack, CallAnswer, CallId, Link, Sent, Session};
 use crate::mesos::{Event, LinkEnd, Status, StreamId};
-use crate::policy::{Policy, TEXT_BYTES_MAX, UPDATES_MAX};
+use crate::policy::{NAME_BYTES_MAX, Policy, REASONS_BYTES_MAX, SERVICES_MAX, TEXT_BYTES_MAX, UPDATES_MAX};
 use crate::state::entry::{Entry, Fact};
 use crate::state::{State, Touched};
 
@@ -30,7 +31,7 @@ impl Session {
             Event::Rescind(offer) => {
                 self.offers.remove(&offer);
             }
-            Event::Update(status) => self.updated(state, *status),
+            Event::Update(status) => self.updated(*status),
             Event::Failure { agent } => {
                 for task in state.on_agent.get(&agent).into_iter().flatten() {
                     self.questions.ensure(task, now);
@@ -44,6 +45,7 @@ impl Session {
         self.was_up = true;
         self.offers.clear();
         self.seen.clear();
+        self.asked_all = false;
         self.questions.clear();
         self.kills.clear();
         self.nudges.clear();
@@ -59,20 +61,17 @@ impl Session {
         }
     }
 
-    fn updated(&mut self, state: &State, mut status: Status) {
+    fn updated(&mut self, mut status: Status) {
         if self.updates.len() >= UPDATES_MAX {
             return;
         }
         if let Ok(task) = status.task.parse::<TaskId>() {
             self.questions.remove(&task);
-            if state.launching.contains(&task) {
-                self.heard.insert(task);
-            }
         }
-        clip(&mut status.message);
-        clip(&mut status.reason);
-        for service in status.report.iter_mut().flat_map(|report| &mut report.services) {
-            clip(&mut service.reason);
+        clip(&mut status.message, TEXT_BYTES_MAX);
+        clip(&mut status.reason, NAME_BYTES_MAX);
+        if let Some(report) = &mut status.report {
+            bound(report);
         }
         self.updates.push_back(status);
     }
@@ -163,14 +162,12 @@ impl Session {
             self.unmet.clear();
             // The next framework's attempts may have the same names.
             self.updates.clear();
-            self.heard.clear();
             self.link = Link::default();
             self.barrier = None;
             self.drop_stream();
         }
         for id in &touched.tasks {
             if !state.launching.contains(id) {
-                self.heard.remove(id);
                 self.accepting.remove(id);
             }
             let text = id.to_string();
@@ -211,10 +208,53 @@ pub fn is_failover(text: &str) -> bool {
     text.contains("Framework failed over")
 }
 
-/// Cuts a text to what is kept, at a character's border.
-fn clip(text: &mut String) {
-    if text.len() > TEXT_BYTES_MAX {
-        let end = (0..=TEXT_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+/// Cuts a report to what one entry may hold: an executor must not be able to make one that the journal refuses.
+fn bound(report: &mut Report) {
+    report.services.truncate(SERVICES_MAX);
+    let reason_bytes_max = REASONS_BYTES_MAX / report.services.len().max(REASONS_BYTES_MAX / TEXT_BYTES_MAX);
+    for service in &mut report.services {
+        clip(&mut service.reason, reason_bytes_max);
+        if service.id.as_str().len() > NAME_BYTES_MAX {
+            service.id = ServiceId::new("?");
+        }
+    }
+    report.documents.retain(|name, _| name.len() <= NAME_BYTES_MAX);
+    while report.documents.len() > SERVICES_MAX {
+        report.documents.pop_last();
+    }
+}
+
+/// Cuts a text to so many bytes, at a character's border.
+fn clip(text: &mut String, bytes_max: usize) {
+    if text.len() > bytes_max {
+        let end = (0..=bytes_max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use epic_common::conversation::ServiceReport;
+
+    use super::*;
+
+    #[test]
+    fn no_report_is_too_large_for_an_entry() {
+        for services in [1, 32, 100, 5000] {
+            let one = ServiceReport { id: "s".into(), reason: "\u{e9}".repeat(100_000), ..ServiceReport::default() };
+            let documents = (0..services).map(|n| (n.to_string(), 1)).collect();
+            let mut report = Report { services: vec![one; services], documents, ..Report::default() };
+            bound(&mut report);
+            let reasons: usize = report.services.iter().map(|service| service.reason.len()).sum();
+            assert!((TEXT_BYTES_MAX - 1..=REASONS_BYTES_MAX).contains(&reasons), "{reasons}");
+            assert!(report.services.len() <= SERVICES_MAX && report.documents.len() <= SERVICES_MAX);
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_at_the_border_of_a_character() {
+        let mut text = "a\u{e9}b".to_owned();
+        clip(&mut text, 2);
+        assert_eq!(text, "a");
     }
 }

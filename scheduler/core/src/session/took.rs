@@ -94,6 +94,10 @@ impl Session {
                 }
                 Sent::Other
             }
+            Call::ReconcileAll => {
+                self.asked_all = true;
+                Sent::Other
+            }
             Call::Teardown => Sent::Teardown,
         };
         self.sent.insert(id, sent);

@@ -219,6 +219,18 @@ impl World {
         self.tell(Input::Lead { claimed: None });
     }
 
+    /// Ends the scheduler and starts another one from a copy of the journal that was made after so many entries.
+    pub fn restore(&mut self, entries: usize) {
+        self.journal.truncate(entries);
+        (self.durable, self.history) = (State::default(), History::default());
+        for entry in &self.journal {
+            self.history.committed(&self.durable, entry);
+            self.durable.apply(entry);
+        }
+        self.mesos.break_link();
+        self.crash();
+    }
+
     /// Lists the calls that are on their way.
     pub fn wires(&self) -> impl Iterator<Item = &Call> {
         self.wires.iter().map(|wire| &wire.call)
