@@ -4,4 +4,5 @@ mod candidacy;
 pub mod journal;
 pub mod link;
 pub mod replica;
+mod work;
 pub mod world;

@@ -1,7 +1,5 @@
 //! One replica among several: follows the journal in ZooKeeper, stands for election, and appends while it leads.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use epic_common::backoff::Backoff;
@@ -14,6 +12,7 @@ use epic_scheduler_core::state::entry::{Entry, Fact, Index};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
+use super::work::{Work, done, sleep_for};
 use super::{candidacy, world};
 use crate::chain;
 use crate::journal::codec;
@@ -67,8 +66,6 @@ enum Over {
     /// Another session is needed, for this reason.
     Lost(String),
 }
-
-type Work<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// What one session has under way.
 struct Turn<'a> {
@@ -389,21 +386,6 @@ impl Replica {
         let leader = self.state.leader.as_ref().map(|leader| leader.advertise.clone());
         let (epoch, advertise) = (self.state.epoch(), self.advertise.clone());
         self.shown.send_replace(Shown { mode, advertise, leader, epoch, caught_up, problem });
-    }
-}
-
-/// Waits for a piece of work, for ever if there is none.
-async fn done<T>(work: Option<&mut Work<'_, T>>) -> T {
-    match work {
-        Some(work) => work.await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_for(wait: Option<Duration>) {
-    match wait {
-        Some(wait) => tokio::time::sleep(wait).await,
-        None => std::future::pending().await,
     }
 }
 
