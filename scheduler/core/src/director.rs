@@ -1,6 +1,7 @@
 //! The machine that runs everything: events in, plans out.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use epic_common::ids::InstanceId;
 use epic_common::machine::Machine;
@@ -106,6 +107,8 @@ pub struct Director {
     next_call: CallId,
     dirty: bool,
     deadline: Option<Timestamp>,
+    /// By how much the journal's time was ahead of this scheduler's clock when it began to lead.
+    ahead: Duration,
 }
 
 impl Director {
@@ -123,6 +126,7 @@ impl Director {
             next_call: CallId(0),
             dirty: false,
             deadline: None,
+            ahead: Duration::ZERO,
         }
     }
 
@@ -197,12 +201,15 @@ impl Director {
         self.publish();
     }
 
-    fn lead(&mut self, claimed: Option<Timestamp>) {
+    /// Goes on from the journal's time if this scheduler's clock is behind it, so that no back-off gets longer because
+    /// an earlier leader's clock was wrong.
+    fn lead(&mut self, now: Timestamp, claimed: Option<Timestamp>) {
         if self.is_leading() {
             return;
         }
         self.role = Role::Leading;
-        self.session.barrier = claimed;
+        self.ahead = self.state.at.since(now);
+        self.session.barrier = claimed.map(|at| at + self.ahead);
         self.publish();
     }
 
@@ -300,6 +307,7 @@ impl Machine for Director {
     type Output = Output;
 
     fn handle(&mut self, now: Timestamp, input: Input) {
+        let (clock, now) = (now, now + self.ahead);
         match input {
             Input::Followed(first, entries) => self.followed(first, &entries),
             Input::Restored(state) => {
@@ -307,7 +315,7 @@ impl Machine for Director {
                 self.state = *state;
                 self.publish();
             }
-            Input::Lead { claimed } => self.lead(claimed),
+            Input::Lead { claimed } => self.lead(clock, claimed),
             Input::StandDown(why) => self.stand_down(&why),
             Input::Paused => self.is_paused = true,
             Input::Resumed => self.is_paused = false,
@@ -333,6 +341,7 @@ impl Machine for Director {
     }
 
     fn poll(&mut self, now: Timestamp) -> Option<Output> {
+        let now = now + self.ahead;
         loop {
             // What was planned before a pause waits for its end.
             let next = self.outputs.iter().position(|output| !self.is_paused || !acts(output));
@@ -349,7 +358,8 @@ impl Machine for Director {
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        self.deadline.filter(|_| !self.is_paused)
+        let ahead = u64::try_from(self.ahead.as_micros()).unwrap_or(u64::MAX);
+        self.deadline.filter(|_| !self.is_paused).map(|at| Timestamp(at.0.saturating_sub(ahead)))
     }
 }
 

@@ -6,6 +6,7 @@ use epic_common::ids::Digest;
 use epic_common::machine::Machine;
 use epic_common::time::Timestamp;
 use epic_scheduler_core::director::{Director, Input, Output};
+use epic_scheduler_core::mesos::LinkEnd;
 use epic_scheduler_core::policy::Policy;
 use epic_scheduler_core::request::{ClientId, Request, Wish};
 use epic_scheduler_core::state::State;
@@ -189,4 +190,16 @@ fn an_older_claim_changes_nothing() {
     state.apply(&entry(Fact::Uninstalled));
     assert_eq!(state.epoch(), 3, "an uninstallation doesn't free an epoch");
     assert_eq!(state.leader.unwrap().since, START);
+}
+
+#[test]
+fn a_clock_an_hour_behind_the_journal_makes_no_wait_longer() {
+    let mut director = standby();
+    let late = Timestamp(START.0 - 3_600_000_000);
+    director.handle(late, Input::Lead { claimed: Some(late) });
+    assert_eq!(outputs(&mut director, late), ["subscribe"]);
+    director.handle(late, Input::LinkEnded(None, LinkEnd::Broke("nobody leads".to_owned())));
+    assert_eq!(outputs(&mut director, late), Vec::<String>::new());
+    let deadline = director.deadline().unwrap();
+    assert!(deadline > late && deadline <= late + Duration::from_secs(15), "{deadline}, now {late}");
 }
