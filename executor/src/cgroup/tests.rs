@@ -138,3 +138,11 @@ async fn a_group_on_the_real_kernel_has_its_limits_and_goes_away() {
     group.destroy().await;
     assert!(!dirs.iter().any(|dir| Path::exists(dir)));
 }
+
+#[test]
+fn where_no_group_can_be_made_the_reason_names_the_directory() {
+    // procfs takes no new directories, not even from root.
+    let cgroups = Cgroups { layout: Layout::V2("/proc/sys".into()) };
+    let error = cgroups.create("worker-0.1", &grant()).unwrap_err();
+    assert!(error.to_string().starts_with("cannot ") && error.to_string().contains("/proc/sys"), "{error}");
+}
