@@ -158,7 +158,7 @@ fn an_answer_that_stays_lost_is_said_to_be() {
     let (code, _, error) = desk.types("start");
     assert_eq!(code, Some(3));
     assert!(error.starts_with("epicctl: cannot reach the scheduler at http://127.0.0.1:"), "{error}");
-    assert_eq!(desk.peer.seen().len(), 6);
+    assert_eq!(desk.peer.seen().len(), 10);
 }
 
 #[test]
