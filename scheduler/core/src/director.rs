@@ -375,12 +375,3 @@ fn lost() -> Rejection {
     let detail = "whether the request was granted isn't known; retry with the same Idempotency-Key";
     Rejection::new(RejectionKind::Unavailable, "leadership was lost", detail)
 }
-
-/// Tells whether the link is stopped for good, and why.
-#[must_use]
-pub fn stopped(link: &Link) -> Option<&str> {
-    match link {
-        Link::Stopped { why } => Some(why),
-        Link::Down { .. } | Link::Connecting { .. } | Link::Up { .. } => None,
-    }
-}

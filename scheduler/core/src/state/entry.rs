@@ -1,7 +1,7 @@
 //! What is agreed, one decision at a time, in the past tense.
 
 use epic_common::conversation::Report;
-use epic_common::ids::{AgentId, Attempt, Digest, FrameworkId, InstanceId, OfferId, TaskId, UpdateId};
+use epic_common::ids::{AgentId, Digest, FrameworkId, OfferId, TaskId, UpdateId};
 use epic_common::resources::{Bytes, Grant, MilliCpus};
 use epic_common::time::Timestamp;
 
@@ -237,16 +237,4 @@ impl Fact {
             | Self::Barrier { .. } => 512,
         }
     }
-}
-
-/// Returns the first attempt of an instance that has had none.
-#[must_use]
-pub const fn first_attempt() -> Attempt {
-    Attempt(1)
-}
-
-/// Names an attempt.
-#[must_use]
-pub const fn task(instance: InstanceId, attempt: Attempt) -> TaskId {
-    TaskId { instance, attempt }
 }
