@@ -12,6 +12,7 @@ pub mod init;
 pub mod journal;
 pub mod mesos;
 pub mod metrics;
+pub mod peers;
 pub mod replica;
 pub mod run;
 pub mod seed;

@@ -362,11 +362,11 @@ async fn ring(zookeeper: &ZooKeeper) -> Ring {
     wait::until("the journal can be opened", BOUND, opened).await.expect("it was made")
 }
 
-async fn session(zookeeper: &ZooKeeper, credentials: &str, path: &str) -> Session {
+pub(crate) async fn session(zookeeper: &ZooKeeper, credentials: &str, path: &str) -> Session {
     session_of(zookeeper, credentials, path, TIMEOUT).await
 }
 
-async fn session_of(zookeeper: &ZooKeeper, credentials: &str, path: &str, timeout: Duration) -> Session {
+pub(crate) async fn session_of(zookeeper: &ZooKeeper, credentials: &str, path: &str, timeout: Duration) -> Session {
     let path = self::path(zookeeper, credentials, path);
     Session::connect(&path, timeout, BOUND).await.expect("ZooKeeper serves")
 }

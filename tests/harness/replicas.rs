@@ -44,6 +44,19 @@ impl Replicas {
     /// # Errors
     /// Something can't be made or started.
     pub async fn start(cluster: Cluster, count: u8, workers: u32) -> Result<Self> {
+        let mut replicas = Self::prepare(cluster, count, workers).await?;
+        replicas.init().await?;
+        for index in 0..count {
+            replicas.restart(usize::from(index))?;
+        }
+        Ok(replicas)
+    }
+
+    /// Does what [`start`](Self::start) does, but makes no journal and starts no replica.
+    ///
+    /// # Errors
+    /// Something can't be made.
+    pub async fn prepare(cluster: Cluster, count: u8, workers: u32) -> Result<Self> {
         let zookeeper = ZooKeeper::start().await?;
         let dir = cluster.work_dir().join("replicas");
         fs::create_dir_all(&dir)?;
@@ -52,10 +65,8 @@ impl Replicas {
         replicas.write_platform(workers)?;
         fs::write(replicas.token_file(), TOKEN)?;
         fs::set_permissions(replicas.token_file(), Permissions::from_mode(0o600))?;
-        replicas.init().await?;
         for index in 0..count {
             replicas.add(index)?;
-            replicas.restart(usize::from(index))?;
         }
         Ok(replicas)
     }
@@ -127,6 +138,12 @@ impl Replicas {
     #[must_use]
     pub fn url(&self, index: usize) -> &str {
         &self.replicas[index].url
+    }
+
+    /// Gives a replica another argument from its next start on.
+    pub fn arg(&mut self, index: usize, arg: &str) {
+        let replica = &mut self.replicas[index];
+        replica.program = replica.program.clone().args([arg]);
     }
 
     /// Starts a replica that doesn't run.

@@ -22,7 +22,7 @@ pub struct ZooKeeper {
     program: Program,
     address: SocketAddr,
     _network: Network,
-    _work: TempDir,
+    work: TempDir,
 }
 
 impl ZooKeeper {
@@ -36,7 +36,7 @@ impl ZooKeeper {
         let address = network.free(1)?;
         let work = tempfile::Builder::new().prefix("epic-zookeeper-").tempdir()?;
         let program = program(work.path(), address)?;
-        let mut server = Self { process: None, program, address, _network: network, _work: work };
+        let mut server = Self { process: None, program, address, _network: network, work };
         server.restart().await?;
         Ok(server)
     }
@@ -56,6 +56,15 @@ impl ZooKeeper {
     /// Ends it with SIGKILL; its data stays.
     pub fn kill(&mut self) {
         self.process = None;
+    }
+
+    /// Removes its data while it doesn't run.
+    ///
+    /// # Errors
+    /// When it runs, or the data can't be removed.
+    pub fn empty(&mut self) -> anyhow::Result<()> {
+        ensure!(self.process.is_none(), "ZooKeeper runs");
+        fs::remove_dir_all(self.work.path().join("data")).context("cannot empty ZooKeeper")
     }
 
     /// Starts it again on its data and port, and waits until it serves.

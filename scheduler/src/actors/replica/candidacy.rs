@@ -1,25 +1,33 @@
 //! What the election asks of ZooKeeper, carried out.
 
 use epic_scheduler_core::election::{Ask, Input};
-use serde_json::json;
 use tracing::warn;
 
 use crate::chain;
+use crate::peers::Peer;
 use crate::zookeeper::{Error, Kind, Session};
 
 /// Where candidates are.
 const ELECTION: &str = "/election";
 
 /// Makes a candidate of this session.
-pub(super) async fn create(session: &Session, ask: Ask, replica: &str, advertise: &str) -> Input {
-    let about = json!({"replica": replica, "advertise": advertise}).to_string();
-    match session.create(&format!("{ELECTION}/candidate-"), about.as_bytes(), Kind::Numbered).await {
+pub(super) async fn create(session: &Session, ask: Ask, own: &Peer) -> Input {
+    let about = serde_json::to_vec(own).expect("numbers and text are always JSON");
+    match session.create(&format!("{ELECTION}/candidate-"), &about, Kind::Numbered).await {
         Ok(number) => Input::Created { ask, name: format!("candidate-{number:010}") },
         Err(error) => {
             warn!(error = chain(&error), "no candidate");
             Input::CreateFailed { ask }
         }
     }
+}
+
+/// Removes the candidate of this session.
+pub(super) async fn withdraw(session: &Session, ask: Ask, own: &str) -> Input {
+    if let Err(error) = session.surely(async || session.delete(&format!("{ELECTION}/{own}")).await).await {
+        warn!(error = chain(&error), "the candidate stays");
+    }
+    Input::Withdrawn { ask }
 }
 
 /// Lists the candidates, and says which is of this session.
@@ -50,6 +58,25 @@ async fn listed(session: &Session, own: Option<&str>) -> Result<(Option<String>,
     Ok((None, names))
 }
 
+/// Reads who takes part, at most [`PEERS_MAX`]; what isn't understood is left out.
+///
+/// # Errors
+///
+/// A server's refusal, or no answer.
+pub(super) async fn peers(session: &Session) -> Result<Vec<Peer>, Error> {
+    let mut names = session.surely(async || session.children(ELECTION).await).await?;
+    names.sort_unstable();
+    let mut peers = Vec::new();
+    for name in names.iter().take(PEERS_MAX) {
+        match session.read(&format!("{ELECTION}/{name}")).await {
+            Ok(node) => peers.extend(serde_json::from_slice::<Peer>(&node.bytes).ok()),
+            Err(error) if error.says(&zookeeper_client::Error::NoNode) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(peers)
+}
+
 /// Waits until a candidate is gone.
 pub(super) async fn gone(session: Session, ask: Ask, predecessor: String) -> Input {
     let path = format!("{ELECTION}/{predecessor}");
@@ -64,3 +91,5 @@ pub(super) async fn gone(session: Session, ask: Ask, predecessor: String) -> Inp
         }
     }
 }
+
+const PEERS_MAX: usize = 64;
