@@ -10,6 +10,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
+use connect::ConnectOptions;
+
 use crate::mesos::masters::{Masters, ZooKeeperPath};
 
 /// Runs the EPIC platform on Apache Mesos.
@@ -40,6 +42,10 @@ pub struct Config {
     /// How long ZooKeeper waits for a silent leader before another may lead: 4s to 60s
     #[arg(long, env = "EPIC_ZK_SESSION_TIMEOUT", default_value = "10s", value_parser = session_timeout)]
     pub zk_session_timeout: Duration,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a text here would replace that of the whole command")]
+    pub connect: ConnectOptions,
 
     /// The Mesos role whose reservations the platform uses; fixed for the life of a framework
     #[arg(long, env = "EPIC_ROLE", default_value = "BlueData", value_parser = role)]
@@ -364,6 +370,7 @@ fn environment(flag: &str) -> Option<String> {
     name.to_str().map(str::to_owned)
 }
 
+pub mod connect;
 pub mod init;
 #[cfg(test)]
 mod tests;

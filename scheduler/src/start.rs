@@ -29,7 +29,7 @@ use crate::mesos::credentials::Credentials;
 use crate::mesos::masters::ZooKeeperPath;
 use crate::seed;
 use crate::token::{self, Token};
-use crate::zookeeper::Session;
+use crate::zookeeper::{Connect, Session};
 
 /// All that a scheduler runs on.
 #[derive(Debug)]
@@ -134,12 +134,13 @@ fn shared(config: &Config, path: &ZooKeeperPath) -> Result<(Held, u64, Recovered
         return Err(Failure::text(Code::Usage, text));
     }
     let lock = local::lock(&config.state_dir)?;
+    let connect = config.connect.connect(path, config.zk_session_timeout);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Code::Io, &error))?;
     let (ring, recovered) = runtime.block_on(async {
         let mut said = String::new();
         loop {
-            match open(path, config.zk_session_timeout).await {
+            match open(&connect).await {
                 Ok(opened) => return Ok(opened),
                 Err(error @ (ring::Error::Call(_) | ring::Error::Restless { .. })) if !refuses(&error) => {
                     let why = chain(&error);
@@ -157,8 +158,8 @@ fn shared(config: &Config, path: &ZooKeeperPath) -> Result<(Held, u64, Recovered
     Ok((Held::Shared(Box::new(ring), lock), position, recovered))
 }
 
-async fn open(path: &ZooKeeperPath, session_timeout: Duration) -> Result<(Ring, Recovered), ring::Error> {
-    let session = Session::connect(path, session_timeout, session_timeout).await?;
+async fn open(connect: &Connect) -> Result<(Ring, Recovered), ring::Error> {
+    let session = Session::connect(connect, connect.session_timeout).await?;
     let ring = Ring::open(session).await?;
     let recovered = ring.recover().await?;
     Ok((ring, recovered))

@@ -5,7 +5,7 @@ use serde_json::json;
 use tracing::warn;
 
 use crate::chain;
-use crate::zookeeper::{Error, Kind, Session};
+use crate::zookeeper::{Error, Kind, Refusal, Session};
 
 /// Where candidates are.
 const ELECTION: &str = "/election";
@@ -41,9 +41,9 @@ async fn listed(session: &Session, own: Option<&str>) -> Result<(Option<String>,
     // A creation whose answer was lost may have made one all the same.
     for name in &names {
         match session.read(&format!("{ELECTION}/{name}")).await {
-            Ok(node) if node.owner == session.id() => return Ok((Some(name.clone()), names)),
+            Ok(node) if session.is_own(&node) => return Ok((Some(name.clone()), names)),
             Ok(_) => {}
-            Err(error) if error.says(&zookeeper_client::Error::NoNode) => {}
+            Err(error) if error.says(Refusal::NoNode) => {}
             Err(error) => return Err(error),
         }
     }

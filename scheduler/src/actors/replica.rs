@@ -17,9 +17,8 @@ use super::{candidacy, world};
 use crate::chain;
 use crate::journal::codec;
 use crate::journal::ring::{self, Append, Next, Ring};
-use crate::mesos::masters::ZooKeeperPath;
 use crate::replica::{Mode, Replica as Shown};
-use crate::zookeeper::{Session, State as Link};
+use crate::zookeeper::{Connect, Session, State as Link};
 
 /// A batch that the leader wants durable.
 #[derive(Debug)]
@@ -35,10 +34,8 @@ pub struct Proposal {
 /// Whatever a replica needs.
 #[derive(Debug)]
 pub struct Replica {
-    /// Where ZooKeeper is.
-    pub path: ZooKeeperPath,
-    /// How long ZooKeeper keeps a session that it doesn't hear of.
-    pub session_timeout: Duration,
+    /// How sessions with ZooKeeper are made.
+    pub connect: Connect,
     /// A UUID of this process.
     pub id: String,
     /// Where the others reach this replica.
@@ -117,13 +114,13 @@ impl Replica {
     }
 
     async fn open(&self, journal: &str) -> Result<Ring, String> {
-        let session = Session::connect(&self.path, self.session_timeout, self.session_timeout).await;
+        let session = Session::connect(&self.connect, self.connect.session_timeout).await;
         let ring = Ring::open(session.map_err(|error| chain(&error))?).await.map_err(|error| chain(&error))?;
         if ring.id() == journal {
             return Ok(ring);
         }
         let next = "stop all replicas, find out which journal is the right one, and start them on it";
-        Err(format!("the journal at {} is another one than this replica has followed: {next}", self.path))
+        Err(format!("the journal at {} is another one than this replica has followed: {next}", self.connect.path))
     }
 
     async fn live(&mut self, ring: &Ring) -> Over {
@@ -240,7 +237,7 @@ impl Replica {
         let (first, entries) = (self.state.index.next(), vec![Entry { at: claimed.max(self.state.at), fact }]);
         let bytes = codec::encode_batch(first, &entries);
         match turn.ring.append(self.position + 1, epoch, &bytes).await {
-            Ok(Append::Durable) => {}
+            Ok(Append::Durable(_)) => {}
             Ok(Append::Deposed) => return Ok(false),
             Err(ring::Error::SnapshotNeeded { .. }) => {
                 let snapshot = codec::encode_snapshot(&self.state);
@@ -279,7 +276,7 @@ impl Replica {
     async fn appended(&mut self, turn: &mut Turn<'_>, appended: Result<Append, ring::Error>) {
         let Some((proposal, _)) = turn.appending.take() else { return };
         match appended {
-            Ok(Append::Durable) => {
+            Ok(Append::Durable(_)) => {
                 self.apply(&proposal.entries);
                 // Told from here, so that nothing that comes later in the journal can be heard of before.
                 world::durable(proposal.first, &proposal.entries, proposal.started, &self.inbox).await;
@@ -362,7 +359,7 @@ impl Replica {
     /// Ends in good order: the batch on its way becomes durable first.
     async fn finish(&mut self, turn: &mut Turn<'_>) {
         if let Some((proposal, work)) = turn.appending.take()
-            && let Ok(Ok(Append::Durable)) = tokio::time::timeout(CLOSE_WITHIN, work).await
+            && let Ok(Ok(Append::Durable(_))) = tokio::time::timeout(CLOSE_WITHIN, work).await
         {
             self.apply(&proposal.entries);
             world::durable(proposal.first, &proposal.entries, proposal.started, &self.inbox).await;
