@@ -10,6 +10,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
+use connect::ConnectOptions;
+
 use crate::mesos::masters::{Masters, ZooKeeperPath};
 
 /// Runs the EPIC platform on Apache Mesos.
@@ -45,6 +47,10 @@ pub struct Config {
     /// for as long as it can]
     #[arg(long, env = "EPIC_MAX_LEADING_TIME", value_name = "DURATION", value_parser = leading_time, requires = "zk")]
     pub max_leading_time: Option<Duration>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a text here would replace that of the whole command")]
+    pub connect: ConnectOptions,
 
     /// The Mesos role whose reservations the platform uses; fixed for the life of a framework
     #[arg(long, env = "EPIC_ROLE", default_value = "BlueData", value_parser = role)]
@@ -377,6 +383,7 @@ fn environment(flag: &str) -> Option<String> {
 
 const LEADING_TIME_MIN: Duration = Duration::from_secs(10);
 
+pub mod connect;
 pub mod init;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,6 @@ pub mod api;
 pub mod artifacts;
 pub mod check;
 pub mod config;
-pub mod coordinator;
 pub mod crash;
 pub mod failure;
 pub mod init;

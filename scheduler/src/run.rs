@@ -204,8 +204,7 @@ impl Part {
             (Self::Shared { lock, proposals, .. }, Some(path)) => {
                 let (stop, stopped) = oneshot::channel();
                 let terms = Terms {
-                    path: path.clone(),
-                    session_timeout: config.zk_session_timeout,
+                    connect: config.connect.connect(path, config.zk_session_timeout),
                     id: uuid::Uuid::new_v4().to_string(),
                     advertise: config.advertised(),
                     role: config.role.clone(),

@@ -2,7 +2,7 @@
 //! once that has changed.
 
 use anyhow::{Result, ensure};
-use epic_scheduler::zookeeper::Kind;
+use epic_scheduler::zookeeper::{Kind, Refusal};
 use epic_tests::cluster::Cluster;
 use epic_tests::http;
 use epic_tests::replicas::Replicas;
@@ -39,7 +39,7 @@ async fn a_replica_without_zookeeper_or_a_journal_waits_and_goes_on_by_itself() 
     replicas.zookeeper.restart().await?;
     stays_up(&replicas, 0, "run epic-scheduler init").await?;
     let made = session(&replicas.zookeeper, "", "/epic").await.read("/").await;
-    ensure!(made.is_err_and(|error| error.says(&zookeeper_client::Error::NoNode)), "replicas make nothing");
+    ensure!(made.is_err_and(|error| error.says(Refusal::NoNode)), "replicas make nothing");
     ensure!(frameworks(&replicas.cluster).await?.is_empty(), "it subscribes without a journal");
     replicas.init().await?;
     replicas.until_led(|_| true).await?;
@@ -148,7 +148,7 @@ async fn a_replica_of_an_earlier_version_stops_where_it_can_read_no_further() ->
     bytes.extend([0x22, u8::try_from(entry.len())?]);
     bytes.extend(&entry);
     let appended = later.append(later.position() + 1, led.epoch + 2, &bytes).await?;
-    ensure!(matches!(appended, Append::Durable), "{appended:?}");
+    ensure!(matches!(appended, Append::Durable(_)), "{appended:?}");
     replicas.cont(standby)?;
     // It finds out at the latest when it writes.
     replicas.post(standby, "/api/v2/platform/stop").await.unwrap_err();

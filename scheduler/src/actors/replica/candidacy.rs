@@ -1,11 +1,12 @@
 //! What the election asks of ZooKeeper, carried out.
 
+use epic_common::time::Timestamp;
 use epic_scheduler_core::election::{Ask, Input};
 use tracing::warn;
 
 use crate::chain;
 use crate::peers::Peer;
-use crate::zookeeper::{Error, Kind, Session};
+use crate::zookeeper::{Error, Kind, Refusal, Session};
 
 /// Where candidates are.
 const ELECTION: &str = "/election";
@@ -20,6 +21,18 @@ pub(super) async fn create(session: &Session, ask: Ask, own: &Peer) -> Input {
             Input::CreateFailed { ask }
         }
     }
+}
+
+/// Asks what time it is where the journal is kept, by a write to this session's candidate.
+///
+/// # Errors
+///
+/// A server's refusal, such as that the candidate is gone; or no answer.
+pub(super) async fn time(session: &Session, candidate: &str, own: &Peer) -> Result<Timestamp, Error> {
+    let about = serde_json::to_vec(own).expect("numbers and text are always JSON");
+    let path = format!("{ELECTION}/{candidate}");
+    let written = session.surely(async || session.write(&path, &about, None).await).await?;
+    Ok(written.modified)
 }
 
 /// Removes the candidate of this session.
@@ -49,9 +62,9 @@ async fn listed(session: &Session, own: Option<&str>) -> Result<(Option<String>,
     // A creation whose answer was lost may have made one all the same.
     for name in &names {
         match session.read(&format!("{ELECTION}/{name}")).await {
-            Ok(node) if node.owner == session.id() => return Ok((Some(name.clone()), names)),
+            Ok(node) if session.is_own(&node) => return Ok((Some(name.clone()), names)),
             Ok(_) => {}
-            Err(error) if error.says(&zookeeper_client::Error::NoNode) => {}
+            Err(error) if error.says(Refusal::NoNode) => {}
             Err(error) => return Err(error),
         }
     }
@@ -70,7 +83,7 @@ pub(super) async fn peers(session: &Session) -> Result<Vec<Peer>, Error> {
     for name in names.iter().take(PEERS_MAX) {
         match session.read(&format!("{ELECTION}/{name}")).await {
             Ok(node) => peers.extend(serde_json::from_slice::<Peer>(&node.bytes).ok()),
-            Err(error) if error.says(&zookeeper_client::Error::NoNode) => {}
+            Err(error) if error.says(Refusal::NoNode) => {}
             Err(error) => return Err(error),
         }
     }

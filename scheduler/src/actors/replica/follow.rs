@@ -85,7 +85,7 @@ impl Replica {
             Some(role) if *role != self.terms.role => Err(format!(
                 "the journal at {} belongs to a framework of role {role}, --role says {}; start with --role {role}, or \
                  choose another path with --zk",
-                self.terms.path, self.terms.role
+                self.terms.connect.path, self.terms.role
             )),
             Some(_) | None => Ok(()),
         }

@@ -11,8 +11,9 @@ use crate::chain;
 use crate::journal::codec;
 use crate::journal::ring::{self, Append, Ring};
 use crate::metrics;
-use crate::peers;
+use crate::peers::{self, Peer};
 use crate::replica::Mode;
+use crate::zookeeper::Refusal;
 
 impl Replica {
     /// Reads to the end, then appends the claim; it is the fence. Answers whether it stands.
@@ -28,12 +29,20 @@ impl Replica {
         }
         self.check_role()?;
         let claimed = self.ends.clock.now();
+        let own = Peer::own(&self.terms.id, &self.terms.advertise);
+        let candidate = turn.election.own().unwrap_or_default().to_owned();
+        let time = match candidacy::time(turn.ring.session(), &candidate, &own).await {
+            Ok(time) => time,
+            // Somebody has removed the candidate: get in line again.
+            Err(error) if error.says(Refusal::NoNode) => return Ok(false),
+            Err(error) => return Err(chain(&error)),
+        };
         let state = &self.known.state;
-        let entry = election::claim(state, claimed, &self.terms.id, &self.terms.advertise);
+        let entry = election::claim(state, time, &self.terms.id, &self.terms.advertise);
         let (first, epoch, entries) = (state.index.next(), state.epoch() + 1, vec![entry]);
         let bytes = codec::encode_batch(first, &entries);
         match turn.ring.append(self.known.position + 1, epoch, &bytes).await {
-            Ok(Append::Durable) => {}
+            Ok(Append::Durable(_)) => {}
             Ok(Append::Deposed) => return Ok(false),
             Err(ring::Error::SnapshotNeeded { .. }) => {
                 let snapshot = codec::encode_snapshot(state);
@@ -76,7 +85,7 @@ impl Replica {
     pub(super) async fn appended(&mut self, turn: &mut Turn<'_>, appended: Result<Append, ring::Error>) {
         let Some((proposal, _)) = turn.appending.take() else { return };
         match appended {
-            Ok(Append::Durable) => {
+            Ok(Append::Durable(_)) => {
                 self.apply(&proposal.entries);
                 // Told from here, so that nothing that comes later in the journal can be heard of before.
                 world::durable(proposal.first, &proposal.entries, proposal.started, &self.ends.inbox).await;
@@ -127,7 +136,7 @@ impl Replica {
     /// Ends in good order: the batch on its way becomes durable first.
     pub(super) async fn finish(&mut self, turn: &mut Turn<'_>) {
         if let Some((proposal, work)) = turn.appending.take()
-            && let Ok(Ok(Append::Durable)) = tokio::time::timeout(CLOSE_WITHIN, work).await
+            && let Ok(Ok(Append::Durable(_))) = tokio::time::timeout(CLOSE_WITHIN, work).await
         {
             self.apply(&proposal.entries);
             world::durable(proposal.first, &proposal.entries, proposal.started, &self.ends.inbox).await;

@@ -22,11 +22,10 @@ use tracing::{info, warn};
 use crate::actors::work::{Work, done, sleep_for};
 use crate::chain;
 use crate::journal::ring::{self, Append, Ring};
-use crate::mesos::masters::ZooKeeperPath;
 use crate::metrics;
 use crate::peers::{self, Peer};
 use crate::replica::{Mode, Replica as Shown};
-use crate::zookeeper::{Session, State as Link};
+use crate::zookeeper::{Connect, Session, State as Link};
 
 /// A batch that the leader wants durable.
 #[derive(Debug)]
@@ -42,10 +41,8 @@ pub struct Proposal {
 /// How a replica takes part.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// Where ZooKeeper is.
-    pub path: ZooKeeperPath,
-    /// How long ZooKeeper keeps a session that it doesn't hear of.
-    pub session_timeout: Duration,
+    /// How sessions with ZooKeeper are made.
+    pub connect: Connect,
     /// A UUID of this process.
     pub id: String,
     /// Where the others reach this replica.
@@ -315,7 +312,10 @@ impl Replica {
 
     /// Shows itself before the first connection.
     pub fn show_connecting(&self) {
-        self.show(Mode::Standby, format!("ZooKeeper at {} has not answered yet", self.terms.path.servers.join(",")));
+        self.show(
+            Mode::Standby,
+            format!("ZooKeeper at {} has not answered yet", self.terms.connect.path.servers.join(",")),
+        );
     }
 
     async fn tell(&self, input: director::Input) {
@@ -342,7 +342,7 @@ impl Replica {
 
 /// Connects, and makes sure that it is the journal that this replica has followed so far.
 async fn open(terms: &Terms, known: &Known) -> Result<Ring, String> {
-    let session = Session::connect(&terms.path, terms.session_timeout, terms.session_timeout).await;
+    let session = Session::connect(&terms.connect, terms.connect.session_timeout).await;
     let ring = Ring::open(session.map_err(|error| chain(&error))?).await.map_err(|error| chain(&error))?;
     if known.journal.as_deref().is_none_or(|journal| journal == ring.id()) {
         return Ok(ring);
@@ -350,7 +350,7 @@ async fn open(terms: &Terms, known: &Known) -> Result<Ring, String> {
     ring.session().clone().close(CLOSE_WITHIN).await;
     let next = "find out which is the right one: choose it with --zk, or give this replica an empty --state-dir";
     let dir = terms.state_dir.display();
-    Err(format!("the journal at {} is another one than state directory {dir} belongs to; {next}", terms.path))
+    Err(format!("the journal at {} is another one than state directory {dir} belongs to; {next}", terms.connect.path))
 }
 
 /// Asks who takes part, after a while.
