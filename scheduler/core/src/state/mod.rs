@@ -69,6 +69,8 @@ pub struct State {
     pub keys: Vector<(String, Index)>,
     /// The replica that claimed the lead last; `None` in a journal that has only one writer.
     pub leader: Option<Leader>,
+    /// The journal that goes on from this one, without credentials; `None` unless this one has ended.
+    pub moved_to: Option<String>,
 }
 
 /// A replica that leads, or did until another one claimed.
