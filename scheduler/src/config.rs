@@ -378,5 +378,6 @@ fn environment(flag: &str) -> Option<String> {
 const LEADING_TIME_MIN: Duration = Duration::from_secs(10);
 
 pub mod init;
+pub mod offline;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ mod apply;
 pub mod entry;
 mod indices;
 pub mod platform;
+mod restored;
 pub mod task;
 
 use epic_common::ids::{AgentId, Attempt, Digest, FrameworkId, InstanceId, RoleId, TaskId};

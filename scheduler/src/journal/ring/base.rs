@@ -58,6 +58,21 @@ pub async fn look(session: &Session) -> Result<Place, Error> {
     })
 }
 
+/// Makes sure that a journal can be made at the session's path, by making all of it that says nothing yet.
+///
+/// # Errors
+/// [`Error::Occupied`] if there are batches or a base; something else is there; and ZooKeeper's refusals.
+pub async fn prepare(session: &Session) -> Result<(), Error> {
+    match look(session).await? {
+        Place::Begun | Place::Used => Err(occupied(session)),
+        Place::Empty => Ok(()),
+        Place::Free => {
+            session.surely(|| session.create_root()).await?;
+            lay_out(session, SLOTS).await
+        }
+    }
+}
+
 /// Makes a journal that begins with this base, or goes on where an earlier call with the same base was interrupted.
 ///
 /// A journal that is there and has no batch gets the base, too; whoever had opened it is refused from then on. The root

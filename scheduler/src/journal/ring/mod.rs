@@ -22,7 +22,7 @@ use crate::journal::Recovered;
 use crate::zookeeper::{Node, Session};
 
 pub use append::Append;
-pub use base::{Base, Place, init_from, look};
+pub use base::{Base, Place, init_from, look, prepare};
 pub use error::{Error, Flaw};
 pub use init::{Initialised, SLOTS, SLOTS_MAX, SLOTS_MIN, init, init_with};
 
