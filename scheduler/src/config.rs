@@ -385,5 +385,6 @@ const LEADING_TIME_MIN: Duration = Duration::from_secs(10);
 
 pub mod connect;
 pub mod init;
+pub mod offline;
 #[cfg(test)]
 mod tests;

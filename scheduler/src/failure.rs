@@ -99,6 +99,7 @@ impl From<journal::Error> for Failure {
             E::InUse { .. }
             | E::NotADirectory { .. }
             | E::Io { .. }
+            | E::SetAside { .. }
             | E::TooLarge { .. }
             | E::NotNext { .. }
             | E::NotASnapshot { .. }

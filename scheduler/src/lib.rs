@@ -11,6 +11,8 @@ pub mod init;
 pub mod journal;
 pub mod mesos;
 pub mod metrics;
+mod moved;
+pub mod offline;
 pub mod peers;
 pub mod replica;
 pub mod run;

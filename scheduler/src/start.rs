@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use epic_common::ids::Digest;
 use epic_common_io::http::ClientOptions;
-use epic_scheduler_core::invariants;
 use epic_scheduler_core::policy::Policy;
 use epic_scheduler_core::request::Wish;
 use epic_scheduler_core::state::State;
@@ -18,11 +17,14 @@ use tracing::{info, warn};
 use crate::artifacts::{self, Artifacts};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
+use crate::journal::fold::fold;
 use crate::journal::local::{self, Local};
-use crate::journal::{Journal as _, Recovered, codec};
+use crate::journal::{Journal as _, Recovered};
 use crate::mesos::client::Client;
 use crate::mesos::convert::Identity;
 use crate::mesos::credentials::Credentials;
+use crate::mesos::masters::ZooKeeperPath;
+use crate::moved;
 use crate::seed;
 use crate::token::{self, Token};
 
@@ -73,13 +75,14 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
             let position = journal.position();
             (Held::Alone(journal), position, recovered)
         }
-        Some(_) => (Held::Shared(shared(config)?), 0, Recovered::default()),
+        Some(path) => (Held::Shared(shared(config, path)?), 0, Recovered::default()),
     };
     report(&recovered);
     let state = state(&recovered)?;
     if config.zk.is_none() {
         info!(index = state.index.0, tasks = state.tasks.len(), "journal read");
     }
+    moved::check_alone(&config.state_dir, &state)?;
     check_role(config, &state)?;
     let listener = listen(config)?;
     let token = match &config.token_file {
@@ -124,12 +127,8 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
 }
 
 /// Locks the state directory of a replica.
-fn shared(config: &Config) -> Result<File, Failure> {
-    if config.state_dir.join("journal").exists() {
-        let next = "it belongs to a scheduler without --zk; choose another directory";
-        let text = format!("the state directory {} holds a journal of its own; {next}", config.state_dir.display());
-        return Err(Failure::text(Code::Usage, text));
-    }
+fn shared(config: &Config, path: &ZooKeeperPath) -> Result<File, Failure> {
+    moved::check_shared(&config.state_dir, path)?;
     Ok(local::lock(&config.state_dir)?)
 }
 
@@ -175,24 +174,7 @@ fn report(recovered: &Recovered) {
 
 /// Folds what the journal holds.
 pub(crate) fn state(recovered: &Recovered) -> Result<State, Failure> {
-    let data = |error: codec::Error| Failure::new(Code::Data, &error);
-    let mut state = match &recovered.snapshot {
-        Some(snapshot) => codec::decode_snapshot(&snapshot.bytes).map_err(data)?,
-        None => State::default(),
-    };
-    for (batch, bytes) in &recovered.batches {
-        let (first, entries) = codec::decode_batch(bytes).map_err(data)?;
-        if first != state.index.next() {
-            let text =
-                format!("batch {batch} of the journal begins with entry {}, not {}", first.0, state.index.next().0);
-            return Err(Failure::text(Code::Data, format!("{text}; restore a backup of the state directory")));
-        }
-        for entry in &entries {
-            state.apply(entry);
-        }
-    }
-    invariants::check_all(&state);
-    Ok(state)
+    fold(recovered).map_err(|error| Failure::new(Code::Data, &error))
 }
 
 /// Refuses another role than the framework has.

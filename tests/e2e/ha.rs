@@ -13,14 +13,14 @@ use epic_tests::spec::ClusterSpec;
 use crate::crash::{attempts, frameworks, processes};
 
 /// What must not change.
-struct Before {
-    framework: String,
-    index: u64,
-    processes: BTreeMap<String, String>,
+pub(crate) struct Before {
+    pub(crate) framework: String,
+    pub(crate) index: u64,
+    pub(crate) processes: BTreeMap<String, String>,
 }
 
 /// Three replicas whose platform of three members is ready; returns who leads.
-async fn three() -> Result<(Replicas, usize, Before)> {
+pub(crate) async fn three() -> Result<(Replicas, usize, Before)> {
     let replicas = Replicas::start(Cluster::start(ClusterSpec::agents_of(4)).await?, 3, 2).await?;
     let view = replicas.until_ready(3).await?;
     let (leader, _) = replicas.until_led(|_| true).await?;
@@ -31,7 +31,7 @@ async fn three() -> Result<(Replicas, usize, Before)> {
 }
 
 /// Nothing has restarted, no attempt was made, and Mesos knows one framework: the one that it knew.
-async fn as_before(replicas: &Replicas, before: &Before) -> Result<()> {
+pub(crate) async fn as_before(replicas: &Replicas, before: &Before) -> Result<()> {
     let view = replicas.until_ready(before.processes.len()).await?;
     ensure!(view.mesos.framework_id == before.framework, "the id has changed: {:?}", view.mesos);
     ensure!(view.index >= before.index, "entry {} is lost, {} is the last", before.index, view.index);
@@ -44,7 +44,7 @@ async fn as_before(replicas: &Replicas, before: &Before) -> Result<()> {
 }
 
 /// What the replica that leads is subscribed to is what all others follow: a change at each of them is made once.
-async fn takes_changes(replicas: &mut Replicas, before: &mut Before) -> Result<()> {
+pub(crate) async fn takes_changes(replicas: &mut Replicas, before: &mut Before) -> Result<()> {
     replicas.write_platform(3)?;
     let (leader, _) = replicas.until_led(|_| true).await?;
     let standby = (0..3).find(|index| *index != leader).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Tests on a real Mesos.
 
+mod base;
 mod client;
 mod confinement;
 mod crash;
@@ -10,6 +11,7 @@ mod identity;
 mod kit;
 mod platform;
 mod probe;
+mod publish;
 mod reasons;
 mod reference;
 mod requests;

@@ -104,7 +104,9 @@ impl Replicas {
         Ok(())
     }
 
-    fn zk(&self) -> String {
+    /// Returns where their journal is.
+    #[must_use]
+    pub fn zk(&self) -> String {
         self.zookeeper.url("/epic")
     }
 
@@ -335,4 +337,5 @@ async fn change(request: reqwest::RequestBuilder) -> Result<Granted> {
     Ok(serde_json::from_str(&text)?)
 }
 
-const TOKEN: &str = "the-token-of-all-replicas";
+/// The token that all accept.
+pub const TOKEN: &str = "the-token-of-all-replicas";

@@ -1,5 +1,6 @@
 //! The I/O that more than one program needs.
 
+pub mod backup;
 pub mod bundle;
 pub mod conversation;
 pub mod driver;

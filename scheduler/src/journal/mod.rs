@@ -4,6 +4,7 @@ pub mod codec;
 mod disk;
 pub mod error;
 pub mod fence;
+pub mod fold;
 pub mod local;
 pub mod ring;
 

@@ -33,6 +33,22 @@ pub enum Error {
         /// The latest format that this program knows.
         known: u32,
     },
+    /// Another journal was being moved here.
+    #[error(
+        "moving a journal to {url} was begun and not finished; run that epic-scheduler state publish or restore again, or choose another path"
+    )]
+    Unfinished {
+        /// The place.
+        url: String,
+    },
+    /// There are batches already, or another base.
+    #[error(
+        "{url} holds another journal, and nothing overwrites one; choose another path with --zk, or remove all nodes there first if nobody needs them"
+    )]
+    Occupied {
+        /// The place.
+        url: String,
+    },
     /// A number of slots that no ring can have.
     #[error("the journal at {url} has {slots} slots, but there must be from {min} to {max}", min = super::SLOTS_MIN, max = super::SLOTS_MAX)]
     Slots {

@@ -6,6 +6,7 @@
 //! Batch N is written only when a snapshot of at least N - S stands, so that snapshot and ring always make a whole.
 
 mod append;
+mod base;
 mod error;
 mod init;
 mod record;
@@ -21,6 +22,7 @@ use crate::journal::Recovered;
 use crate::zookeeper::{Node, Session};
 
 pub use append::Append;
+pub use base::{Base, Place, init_from, look, prepare};
 pub use error::{Error, Flaw};
 pub use init::{Initialised, SLOTS, SLOTS_MAX, SLOTS_MIN, init, init_with};
 

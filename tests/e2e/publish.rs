@@ -1,0 +1,110 @@
+//! From one scheduler to several, and from a backup to schedulers that go on: nothing that runs notices.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use epic_tests::cluster::Cluster;
+use epic_tests::epic::{Epic, PATIENCE, built};
+use epic_tests::replicas::{Replicas, TOKEN};
+use epic_tests::spec::ClusterSpec;
+
+use crate::crash::processes;
+use crate::ha::{Before, as_before, takes_changes, three};
+
+/// Runs a program of this workspace to its end; returns its exit code and what it said.
+async fn run(program: &str, args: &[&str]) -> Result<(i32, String)> {
+    let mut command = tokio::process::Command::new(built(program)?);
+    command.args(args).kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.context("it runs on")??;
+    let said = [output.stdout, output.stderr].concat();
+    Ok((output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned()))
+}
+
+/// Runs a program that must end with this code and say this.
+async fn says(program: &str, args: &[&str], code: i32, part: &str) -> Result<()> {
+    let (found, said) = run(program, args).await?;
+    ensure!(
+        found == code && said.contains(part),
+        "{args:?} ended with {found}, and not with {code} and {part}:\n{said}"
+    );
+    Ok(())
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[tokio::test]
+async fn a_single_scheduler_becomes_three_replicas_and_nothing_restarts() -> Result<()> {
+    let cluster = Cluster::start(ClusterSpec::agents_of(4)).await?;
+    let token = cluster.work_dir().join("token");
+    fs::write(&token, TOKEN)?;
+    fs::set_permissions(&token, Permissions::from_mode(0o600))?;
+    let mut epic = Epic::probe(cluster, 2)?.args(["--token-file", &text(&token)]);
+    epic.start()?;
+    let view = epic.until_ready(3).await?;
+    let (framework, index) = (view.mesos.framework_id.clone(), view.index);
+    let mut before = Before { framework, index, processes: processes(&view).await? };
+    let state_dir = text(&epic.state_dir());
+    says("epic-scheduler", &["state", "show", &state_dir], 74, "epicctl admin backup FILE").await?;
+    epic.terminate().await?;
+
+    let master = epic.cluster.master_addr().to_string();
+    let mut replicas = Replicas::prepare(epic.cluster, 3, 2).await?;
+    let zk = replicas.zk();
+    let publish = ["state", "publish", "--state-dir", &state_dir, "--zk", &zk, "--yes"];
+    let would = format!("would move the journal of {state_dir} to {zk}: {}, 3 members", before.framework);
+    says("epic-scheduler", &publish[..6], 64, &would).await?;
+    says("epic-scheduler", &publish, 0, &format!("moved to {zk}: framework {}, 3 members", before.framework)).await?;
+    let alone = ["--master", &master, "--state-dir", &state_dir, "--listen", "127.0.0.1:0"];
+    says("epic-scheduler", &alone, 64, &format!("was moved to {zk}; start with --zk {zk}")).await?;
+    says("epic-scheduler", &publish, 0, "was moved to").await?;
+    // Whoever makes the journal as on a new installation changes nothing.
+    replicas.init().await?;
+
+    for index in 0..3 {
+        replicas.restart(index)?;
+    }
+    replicas.until_led(|_| true).await?;
+    as_before(&replicas, &before).await?;
+    says("epic-scheduler", &publish, 0, "was moved to").await?;
+    let elsewhere = replicas.zookeeper.url("/elsewhere");
+    let again = ["state", "publish", "--state-dir", &state_dir, "--zk", &elsewhere, "--yes"];
+    says("epic-scheduler", &again, 64, &format!("was moved to {zk} already")).await?;
+    takes_changes(&mut replicas, &mut before).await?;
+    as_before(&replicas, &before).await
+}
+
+#[tokio::test]
+async fn a_backup_of_replicas_restored_to_an_emptied_zookeeper_lets_them_go_on() -> Result<()> {
+    let (mut replicas, leader, mut before) = three().await?;
+    let token = text(&replicas.token_file());
+    let file = text(&replicas.cluster.work_dir().join("backup"));
+    let standby = replicas.url((leader + 1) % 3).to_owned();
+    let backup = ["admin", "backup", &file, "--server", &standby, "--token-file", &token];
+    says("epicctl", &backup, 0, "the state after entry ").await?;
+    says("epicctl", &backup, 1, "is there already").await?;
+
+    let zk = replicas.zk();
+    let restore = ["state", "restore", &file, "--zk", &zk, "--yes"];
+    says("epic-scheduler", &restore, 64, "holds another journal, and nothing overwrites one").await?;
+    as_before(&replicas, &before).await?;
+    for index in 0..3 {
+        replicas.empty(index)?;
+    }
+    replicas.zookeeper.kill();
+    replicas.zookeeper.empty()?;
+    replicas.zookeeper.restart().await?;
+    says("epic-scheduler", &restore, 0, &format!("of framework {}", before.framework)).await?;
+    says("epic-scheduler", &restore, 0, "nothing was changed").await?;
+    for index in 0..3 {
+        replicas.restart(index)?;
+    }
+    replicas.until_led(|_| true).await?;
+    // A standby's copy may have been a moment behind.
+    before.index = 0;
+    as_before(&replicas, &before).await?;
+    takes_changes(&mut replicas, &mut before).await
+}
