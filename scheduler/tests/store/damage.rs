@@ -9,9 +9,9 @@ use epic_scheduler::store::{self, Checker, Error, Keeper, Options};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::support::{History, aside, assert_is_true, checker, close, copied, fast_dir, filled, options};
+use crate::support::{History, aside, assert_is_true, checker, close, copied, fast_dir, filled, filled_twice, options};
 
-const WEIGHT: usize = 400;
+const WEIGHT: usize = 4_000;
 const BATCHES: u64 = 120;
 
 /// What is done to the file that holds everything; places are parts of a million of its length.
@@ -31,7 +31,7 @@ fn damage() -> impl Strategy<Value = Damage> {
         2 => (place(), 1..9000_usize).prop_map(|(place, bytes)| Damage::Zero { place, bytes }),
         3 => place().prop_map(|place| Damage::Cut { place }),
         1 => (1..9000_usize).prop_map(|bytes| Damage::Append { bytes }),
-        1 => prop::sample::select(vec!["db", "conf"]).prop_map(|name| Damage::Remove { name }),
+        1 => prop::sample::select(vec!["db", "conf", "snap."]).prop_map(|name| Damage::Remove { name }),
     ]
 }
 
@@ -39,7 +39,6 @@ fn inflict(store: &Path, damage: &Damage) {
     let path = store.join("db");
     let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
     let length = file.metadata().unwrap().len();
-    // Half of all places are where the last writes are: a database is mostly old space.
     let at = |place: &u32| length * u64::from(*place) / 1_000_000;
     match damage {
         Damage::Flip { places, mask } => {
@@ -52,17 +51,25 @@ fn inflict(store: &Path, damage: &Damage) {
         Damage::Zero { place, bytes } => file.write_all_at(&vec![0; *bytes], at(place)).unwrap(),
         Damage::Cut { place } => file.set_len(at(place)).unwrap(),
         Damage::Append { bytes } => file.write_all_at(&vec![0xa5; *bytes], length).unwrap(),
-        Damage::Remove { name } => fs::remove_file(store.join(name)).unwrap(),
+        Damage::Remove { name } => remove(store, name),
+    }
+}
+
+fn remove(store: &Path, name: &str) {
+    for entry in fs::read_dir(store).unwrap().map(Result::unwrap) {
+        if entry.file_name().to_str().unwrap().starts_with(name) {
+            fs::remove_file(entry.path()).unwrap();
+        }
     }
 }
 
 #[test]
 fn whatever_is_damaged_is_set_aside_or_does_not_matter() {
-    let whole = block_on(filled(BATCHES, WEIGHT));
+    let stores = [block_on(filled(BATCHES, WEIGHT)), block_on(filled_twice(BATCHES, WEIGHT))];
     let set_aside = std::cell::Cell::new(0);
     let cases = ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() };
-    proptest!(cases, |(damage in damage())| {
-        let dir = copied(whole.path());
+    proptest!(cases, |(damage in damage(), store in 0..2_usize)| {
+        let dir = copied(stores[store].path());
         inflict(&dir.path().join("store"), &damage);
         let options = Options { checker: checker().within(Duration::from_secs(15)), ..options() };
         let (held, keeper) = Keeper::open(dir.path(), options);
@@ -86,7 +93,8 @@ fn whatever_is_damaged_is_set_aside_or_does_not_matter() {
 fn a_store_that_was_set_aside_is_made_anew_and_two_of_them_are_kept() {
     let dir = block_on(filled(BATCHES, WEIGHT));
     for round in 1..=3 {
-        File::options().write(true).open(dir.path().join("store/db")).unwrap().set_len(5_000).unwrap();
+        let file = File::options().write(true).open(dir.path().join("store/db")).unwrap();
+        file.set_len(file.metadata().unwrap().len() / 2).unwrap();
         let (held, keeper) = Keeper::open(dir.path(), options());
         assert!(held.is_none() && keeper.wants_reset());
         assert_eq!(aside(dir.path()).len(), round.min(2));

@@ -42,6 +42,7 @@ async fn child_fills_a_small_disk() {
     let sick = until_sick(&keeper, &mut history).await;
     let why = format!("{sick:?}");
     assert!(why.contains(&dir.display().to_string()) && why.contains("free some space"), "{why}");
+    drop(file);
     fs::remove_file(&filler).unwrap();
     mends(dir, keeper, history).await;
 }

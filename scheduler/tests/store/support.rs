@@ -101,13 +101,13 @@ pub(crate) fn is_sick(health: &Health) -> bool {
     matches!(health.condition, Condition::Sick(_))
 }
 
-/// Makes a store of so many batches, of which the last 10 come after its base.
+/// Makes a store of so many batches, of which all but the first 20 come after its base.
 pub(crate) async fn filled(batches: u64, weight: usize) -> TempDir {
     let dir = fast_dir();
     let (held, keeper) = Keeper::open(dir.path(), options());
     assert_eq!(held, None);
     let mut history = History::default();
-    while history.batch < batches - 10 {
+    while history.batch < 20 {
         history.next(weight);
     }
     keeper.reset(history.at(), history.state.clone());
@@ -115,6 +115,18 @@ pub(crate) async fn filled(batches: u64, weight: usize) -> TempDir {
         let bytes = history.next(weight);
         keeper.batch(history.batch, history.batch, bytes);
     }
+    close(keeper).await;
+    dir
+}
+
+/// Makes the same store, of which the last batch was written after another opening: the engine has a summary of its own
+/// from there on, and meets damage in other ways.
+pub(crate) async fn filled_twice(batches: u64, weight: usize) -> TempDir {
+    let dir = filled(batches - 1, weight).await;
+    let (held, keeper) = Keeper::open(dir.path(), options());
+    let mut history = History { batch: batches - 1, state: fold(&held.unwrap()) };
+    let bytes = history.next(weight);
+    keeper.batch(batches, batches, bytes);
     close(keeper).await;
     dir
 }
