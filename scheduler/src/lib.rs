@@ -18,6 +18,7 @@ pub mod replica;
 pub mod run;
 pub mod seed;
 pub mod start;
+pub mod store;
 pub mod token;
 pub mod view;
 pub mod zookeeper;

@@ -10,9 +10,12 @@ use epic_scheduler::config::{self, Config, LogFormat};
 use epic_scheduler::failure::Failure;
 use epic_scheduler::run::run;
 use epic_scheduler::start::start;
-use epic_scheduler::{init, offline};
+use epic_scheduler::{init, offline, store};
 
 fn main() -> ExitCode {
+    if let Some(checked) = store::check::asked(std::env::args_os()) {
+        return checked;
+    }
     if let Some(asked) = Init::read(std::env::args_os()) {
         return verb(asked, async |asked| init::run(&asked).await);
     }

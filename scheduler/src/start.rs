@@ -26,6 +26,7 @@ use crate::mesos::credentials::Credentials;
 use crate::mesos::masters::ZooKeeperPath;
 use crate::moved;
 use crate::seed;
+use crate::store::{At, Keeper, Options};
 use crate::token::{self, Token};
 
 /// All that a scheduler runs on.
@@ -59,7 +60,20 @@ pub enum Held {
     /// On local disk, locked.
     Alone(Local),
     /// In `ZooKeeper`, which is yet to be connected to; the state directory holds everything else and is locked, too.
-    Shared(File),
+    Shared(Box<Copy>),
+}
+
+/// What a replica has of a journal that is in `ZooKeeper`.
+#[derive(Debug)]
+pub struct Copy {
+    /// Keeps it.
+    pub keeper: Keeper,
+    /// Which journal it is of, and up to where; `None` if it holds nothing.
+    pub at: Option<At>,
+    /// The checksum of the last batch, if that is known.
+    pub last_crc32: Option<u32>,
+    /// Keeps others out of the state directory.
+    pub lock: File,
 }
 
 /// Checks and opens everything; nothing is connected to.
@@ -75,13 +89,11 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
             let position = journal.position();
             (Held::Alone(journal), position, recovered)
         }
-        Some(path) => (Held::Shared(shared(config, path)?), 0, Recovered::default()),
+        Some(path) => shared(config, path)?,
     };
     report(&recovered);
     let state = state(&recovered)?;
-    if config.zk.is_none() {
-        info!(index = state.index.0, tasks = state.tasks.len(), "journal read");
-    }
+    info!(index = state.index.0, tasks = state.tasks.len(), "journal read");
     moved::check_alone(&config.state_dir, &state)?;
     check_role(config, &state)?;
     let listener = listen(config)?;
@@ -126,10 +138,15 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
     })
 }
 
-/// Locks the state directory of a replica.
-fn shared(config: &Config, path: &ZooKeeperPath) -> Result<File, Failure> {
+/// Opens what a replica has of the journal in `ZooKeeper`: a copy to begin with, if it is good for anything.
+fn shared(config: &Config, path: &ZooKeeperPath) -> Result<(Held, u64, Recovered), Failure> {
     moved::check_shared(&config.state_dir, path)?;
-    Ok(local::lock(&config.state_dir)?)
+    let lock = local::lock(&config.state_dir)?;
+    let (held, keeper) = Keeper::open(&config.state_dir, Options::default());
+    let (at, last_crc32) = held.as_ref().map_or((None, None), |held| (Some(held.at.clone()), held.last_crc32));
+    let batch = at.as_ref().map_or(0, |at| at.batch);
+    let recovered = held.map(Recovered::from).unwrap_or_default();
+    Ok((Held::Shared(Box::new(Copy { keeper, at, last_crc32, lock })), batch, recovered))
 }
 
 /// Makes the client for Mesos; nothing is connected to.

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use epic_scheduler_core::state::State;
 
+use crate::chain;
 use crate::failure::{Code, Failure};
 use crate::journal::fold::fold;
 use crate::journal::local::Local;
 use crate::journal::{self, Recovered, TornTail};
+use crate::store::{self, Checker};
 
 /// A state, and where it comes from.
 #[derive(Debug)]
@@ -35,7 +37,24 @@ pub(super) fn source(dir: &Path) -> Result<Held, Failure> {
     if dir.join("journal").is_dir() || dir.join("fence").is_file() {
         return held(Local::look(dir).map_err(in_use)?, String::new());
     }
+    if dir.join(store::NAME).is_dir() {
+        return copy(dir);
+    }
     Err(Failure::text(Code::Data, format!("{} holds no journal; give a scheduler's state directory", dir.display())))
+}
+
+/// Reads the copy that a replica keeps of a journal in `ZooKeeper`.
+fn copy(dir: &Path) -> Result<Held, Failure> {
+    let read = store::read(dir, &Checker::own()).map_err(|error| {
+        if matches!(error, store::Error::InUse { .. }) {
+            return Failure::text(Code::Io, format!("{}; {ONLINE}", chain(&error)));
+        }
+        Failure::new(Code::Data, &error)
+    })?;
+    let empty = || Failure::text(Code::Data, format!("the copy of the journal in {} is empty", dir.display()));
+    let read = read.ok_or_else(empty)?;
+    let journal = read.at.journal.clone();
+    held(read.into(), journal)
 }
 
 /// Folds what was read.
@@ -50,6 +69,7 @@ pub(super) fn held(recovered: Recovered, journal: String) -> Result<Held, Failur
 fn in_use(error: journal::Error) -> Failure {
     let journal::Error::InUse { dir, pid } = &error else { return error.into() };
     let holder = pid.map_or_else(|| "another process".to_owned(), |pid| format!("pid {pid}"));
-    let next = "stop it first, or ask it for a backup while it runs: epicctl admin backup FILE";
-    Failure::text(Code::Io, format!("{} is in use by {holder}; {next}", dir.display()))
+    Failure::text(Code::Io, format!("{} is in use by {holder}; {ONLINE}", dir.display()))
 }
+
+const ONLINE: &str = "stop it first, or ask it for a backup while it runs: epicctl admin backup FILE";

@@ -25,6 +25,7 @@ use crate::journal::ring::{self, Append, Ring};
 use crate::metrics;
 use crate::peers::{self, Peer};
 use crate::replica::{Mode, Replica as Shown};
+use crate::store::Keeper;
 use crate::zookeeper::{Connect, Session, State as Link};
 
 /// A batch that the leader wants durable.
@@ -62,6 +63,8 @@ pub struct Known {
     pub journal: Option<String>,
     /// The number of the last batch that was applied.
     pub position: u64,
+    /// The checksum of that batch, if it is known: another batch of the same number is another history.
+    pub last_crc32: Option<u32>,
     /// The sum of all batches up to it.
     pub state: State,
 }
@@ -73,6 +76,8 @@ pub struct Ends {
     pub inbox: Inbox<director::Input>,
     /// What it proposes.
     pub proposals: mpsc::Receiver<Proposal>,
+    /// Keeps a copy of the journal on this replica's disk.
+    pub keeper: Keeper,
     /// Where what this replica is to the others goes.
     pub shown: watch::Sender<Shown>,
     /// Where those that take part go.
@@ -106,11 +111,14 @@ struct Turn<'a> {
     /// The epoch in which it leads, and since when by its own clock.
     leading: Option<(u64, Timestamp)>,
     watching: Option<Work<'a, election::Input>>,
-    appending: Option<(Proposal, Work<'a, Result<Append, ring::Error>>)>,
+    appending: Option<(Proposal, Arc<[u8]>, Appending<'a>)>,
     snapshotting: Option<Work<'a, Result<(), ring::Error>>>,
     /// Whoever takes part is being looked up, or will be in a moment.
     asking: Option<Work<'a, Option<Vec<Peer>>>>,
 }
+
+/// An append that is under way.
+type Appending<'a> = Work<'a, Result<Append, ring::Error>>;
 
 impl Replica {
     /// Puts it together; nothing is connected to before [`run`](Self::run).
@@ -121,6 +129,13 @@ impl Replica {
 
     /// Takes part until it is stopped: whatever is wrong is shown, and tried again.
     pub async fn run(mut self) {
+        self.take_part().await;
+        if !self.ends.keeper.close(CLOSE_WITHIN).await {
+            warn!("the copy on this replica's disk lacks what came last; the journal has it");
+        }
+    }
+
+    async fn take_part(&mut self) {
         let mut failures = 0;
         loop {
             let why = match self.begin().await {
@@ -199,7 +214,7 @@ impl Replica {
                         return over;
                     }
                 }
-                appended = done(turn.appending.as_mut().map(|(_, work)| work)) => self.appended(&mut turn, appended).await,
+                appended = done(turn.appending.as_mut().map(|(.., work)| work)) => self.appended(&mut turn, appended).await,
                 input = done(turn.watching.as_mut()) => {
                     turn.watching = None;
                     turn.election.handle(self.ends.clock.now(), input);
@@ -213,6 +228,7 @@ impl Replica {
                 }
                 peers = done(turn.asking.as_mut()) => {
                     turn.asking = Some(ask(ring.session(), PEERS_EVERY));
+                    self.keep_whole();
                     self.heard_of(peers).await;
                 }
                 next = ring.next(self.known.position), if turn.leading.is_none() => {
