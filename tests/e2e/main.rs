@@ -16,6 +16,7 @@ mod ring;
 mod secure;
 mod services;
 mod setbacks;
+mod store;
 mod tls;
 mod verbs;
 mod zookeeper;
