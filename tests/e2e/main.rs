@@ -19,6 +19,7 @@ mod ring;
 mod secure;
 mod services;
 mod setbacks;
+mod store;
 mod tls;
 mod verbs;
 mod zookeeper;

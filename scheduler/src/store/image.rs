@@ -292,3 +292,6 @@ impl Assembly {
 
 /// 4 MiB of values.
 const PIECES_AT_ONCE: usize = 1024;
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ pub mod layout;
 mod queue;
 pub mod read;
 pub mod sled;
+pub mod standing;
 mod writer;
 
 use std::path::Path;
@@ -26,6 +27,7 @@ pub use health::{Condition, Health};
 pub use held::{At, Held};
 pub use keeper::{Keeper, Options};
 pub use read::read;
+pub use standing::{Standing, standing};
 
 /// The directory below the state directory.
 pub const NAME: &str = "store";

@@ -5,8 +5,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
-use epic_scheduler::store::{self, Condition, Health, Keeper, Options};
+use epic_scheduler::store::{self, Condition, Error, Health, Keeper, Options};
 use nix::mount::{MsFlags, mount};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tempfile::TempDir;
@@ -101,7 +102,13 @@ async fn mends(dir: &Path, keeper: Keeper, mut history: History) {
     let bytes = history.next(WEIGHT);
     keeper.batch(history.batch, history.batch, bytes);
     close(keeper).await;
-    let held = store::read(dir, &checker()).unwrap().unwrap();
+    let held = loop {
+        // Of the engine that failed, a thread may have the file for moments longer.
+        match store::read(dir, &checker()) {
+            Err(Error::InUse { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
+            read => break read.unwrap().unwrap(),
+        }
+    };
     assert_eq!(held.at.batch, history.batch);
     assert_eq!(fold(&held), history.state);
 }
