@@ -208,7 +208,6 @@ impl Part {
                     id: uuid::Uuid::new_v4().to_string(),
                     advertise: config.advertised(),
                     role: config.role.clone(),
-                    state_dir: config.state_dir.clone(),
                     leading_time_max: config.max_leading_time,
                 };
                 let Copy { keeper, at, last_crc32, lock } = *copy;

@@ -5,13 +5,23 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use epic_common::time::Timestamp;
+use epic_scheduler::journal::fold::fold;
+use epic_scheduler::journal::local::Local;
+use epic_scheduler::journal::ring::{self, Ring};
+use epic_scheduler::journal::{Journal as _, codec};
+use epic_scheduler::zookeeper::Session;
+use epic_scheduler_core::state::State;
+use epic_scheduler_core::state::entry::{Entry, Fact};
 use epic_tests::cluster::Cluster;
 use epic_tests::epic::{Epic, PATIENCE, built};
 use epic_tests::replicas::{Replicas, TOKEN};
 use epic_tests::spec::ClusterSpec;
+use epic_tests::zookeeper::ZooKeeper;
 
 use crate::crash::processes;
 use crate::ha::{Before, as_before, takes_changes, three};
+use crate::ring::session;
 
 /// Runs a program of this workspace to its end; returns its exit code and what it said.
 async fn run(program: &str, args: &[&str]) -> Result<(i32, String)> {
@@ -107,4 +117,75 @@ async fn a_backup_of_replicas_restored_to_an_emptied_zookeeper_lets_them_go_on()
     before.index = 0;
     as_before(&replicas, &before).await?;
     takes_changes(&mut replicas, &mut before).await
+}
+
+/// Makes a journal of one framework in a state directory, which ends with the way to `moved` if there is one.
+fn journal(dir: &Path, moved: Option<&str>) -> Result<State> {
+    let (mut journal, _) = Local::open(dir)?;
+    let mut state = State::default();
+    let chosen = Fact::FrameworkChosen { framework: "fw-1".into(), role: "BlueData".to_owned() };
+    for fact in [Some(chosen), moved.map(|url| Fact::MovedTo { url: url.to_owned() })].into_iter().flatten() {
+        let entry = Entry { at: Timestamp(1_800_000_000_000_000), fact };
+        journal
+            .append(journal.position() + 1, &codec::encode_batch(state.index.next(), std::slice::from_ref(&entry)))?;
+        state.apply(&entry);
+    }
+    Ok(state)
+}
+
+async fn publish(dir: &Path, zk: &str, code: i32, part: &str) -> Result<()> {
+    let args = ["state", "publish", "--state-dir", &text(dir), "--zk", zk, "--yes"];
+    says("epic-scheduler", &args, code, part).await
+}
+
+/// Reads what replicas would start on.
+async fn begins(session: &Session) -> Result<State> {
+    Ok(fold(&Ring::open(session.clone()).await?.recover().await?)?)
+}
+
+#[tokio::test]
+async fn a_move_that_was_interrupted_is_finished_by_the_same_command() -> Result<()> {
+    let zookeeper = ZooKeeper::start().await?;
+    let folder = tempfile::tempdir()?;
+    let (first, second) = (zookeeper.url("/first"), zookeeper.url("/second"));
+    // It died when the local journal had ended.
+    let ended = folder.path().join("ended");
+    let local = journal(&ended, Some(&first))?;
+    let session = session(&zookeeper, "", "/first").await;
+    ring::prepare(&session).await?;
+    publish(&ended, &first, 0, "moved to").await?;
+    let there = begins(&session).await?;
+    ensure!(there.framework == local.framework && there.role == local.role && there.moved_to.is_none(), "{there:?}");
+    ensure!(there.index.0 == local.index.0 + 1, "entry {} after {}", there.index.0, local.index.0);
+    publish(&ended, &second, 64, &format!("was moved to {first} already")).await?;
+    // The first place was never begun, so that another one will do.
+    let free = folder.path().join("free");
+    journal(&free, Some(&zookeeper.url("/never")))?;
+    publish(&free, &second, 0, &format!("moved to {second}: framework fw-1")).await?;
+    let moved = fold(&Local::look(&free)?)?.moved_to;
+    ensure!(moved.as_deref() == Some(second.as_str()), "{moved:?}");
+    // Another journal finds the place taken, and goes on alone.
+    let other = folder.path().join("other");
+    journal(&other, None)?;
+    publish(&other, &second, 64, "holds another journal, and nothing overwrites one").await?;
+    ensure!(fold(&Local::look(&other)?)?.moved_to.is_none(), "it has ended for nothing");
+    Ok(())
+}
+
+#[tokio::test]
+async fn credentials_reach_zookeeper_and_no_journal() -> Result<()> {
+    let zookeeper = ZooKeeper::start().await?;
+    let folder = tempfile::tempdir()?;
+    let dir = folder.path().join("s");
+    journal(&dir, None)?;
+    let url = zookeeper.url("/epic");
+    publish(&dir, &url.replace("zk://", "zk://epic:s3cret@"), 0, &format!("moved to {url}")).await?;
+    let kept = fs::read(dir.join("journal/segment-00000000000000000001.log"))?;
+    ensure!(!kept.windows(6).any(|bytes| bytes == b"s3cret"), "the password is on disk");
+    ensure!(fold(&Local::look(&dir)?)?.moved_to.as_deref() == Some(url.as_str()));
+    let anybody = session(&zookeeper, "", "/epic").await;
+    ensure!(Ring::open(anybody).await.is_err(), "everybody may read it");
+    let owner = session(&zookeeper, "epic:s3cret@", "/epic").await;
+    ensure!(begins(&owner).await?.framework == Some("fw-1".into()));
+    Ok(())
 }

@@ -71,7 +71,7 @@ pub struct Restore {
     /// The backup
     pub file: PathBuf,
     /// The state directory of a scheduler without --zk; its old journal is set aside
-    #[arg(long, env = "EPIC_STATE_DIR", value_name = "DIR", required_unless_present = "zk", conflicts_with = "zk")]
+    #[arg(long, value_name = "DIR", required_unless_present = "zk", conflicts_with = "zk")]
     pub state_dir: Option<PathBuf>,
     /// Where: `zk://[user:password@]host:port[,...]/path`; what has batches there is never overwritten
     #[arg(long, env = "EPIC_ZK", hide_env_values = true, value_name = "URL", value_parser = zookeeper)]

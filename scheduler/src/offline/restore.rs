@@ -25,7 +25,7 @@ pub(super) async fn restore(asked: &Restore) -> Result<String, Failure> {
     let state = state(&asked.file, &read)?;
     match (&asked.zk, &asked.state_dir) {
         (Some(zk), _) => to_zookeeper(asked, zk, state).await,
-        (None, Some(dir)) => to_directory(asked, dir, read.batch, state),
+        (None, Some(dir)) => to_directory(asked, dir, read.batch, &state),
         (None, None) => Err(refused("say where to with --state-dir DIR or --zk URL")),
     }
 }
@@ -56,17 +56,17 @@ async fn to_zookeeper(asked: &Restore, zk: &ZooKeeperPath, state: State) -> Resu
     })
 }
 
-fn to_directory(asked: &Restore, dir: &Path, batch: u64, state: State) -> Result<String, Failure> {
+fn to_directory(asked: &Restore, dir: &Path, batch: u64, state: &State) -> Result<String, Failure> {
     let _lock = local::lock(dir)?;
     let there = dir.join("journal").exists() || dir.join("fence").exists();
-    if let Some(objection) = there.then(|| objection(dir, &state)).flatten().filter(|_| !asked.yes) {
+    if let Some(objection) = there.then(|| objection(dir, state)).flatten().filter(|_| !asked.yes) {
         let what = "the old journal would be set aside, not removed; nothing was done, repeat it with --yes";
         return Err(refused(format!("{}: {objection}; {what}", dir.display())));
     }
     // A first batch keeps a journal from looking new, whatever its number was.
-    let base = Snapshot { batch: batch.max(1), bytes: codec::encode_snapshot(&state) };
+    let base = Snapshot { batch: batch.max(1), bytes: codec::encode_snapshot(state) };
     let aside = local::restore(dir, &base)?;
-    let (dir, index, framework) = (dir.display(), state.index.0, framework(&state));
+    let (dir, index, framework) = (dir.display(), state.index.0, framework(state));
     let aside = aside.map(|path| format!("\nthe old journal is now {}", path.display())).unwrap_or_default();
     Ok(format!("{dir}: begins with the state after entry {index} of {framework}{aside}"))
 }

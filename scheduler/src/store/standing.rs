@@ -1,6 +1,6 @@
 //! How a copy stands to the journal in `ZooKeeper`: whether it may be followed from where the copy ends.
 
-use super::held::Held;
+use super::held::At;
 use crate::journal::ring::{Error, Next, Ring};
 
 /// How a copy stands to a journal.
@@ -18,17 +18,19 @@ pub enum Standing {
     Other,
 }
 
-/// Compares a copy with a journal, as the whole ensemble knows it now.
+/// Compares a copy up to `at` with a journal, as the whole ensemble knows it now.
+///
+/// `last_crc32` is the checksum of the copy's last batch, if it is known. Source: [`super::Held`].
 ///
 /// After [`Standing::Whole`] the ring is positioned at the copy's batch, as if it had been recovered to there.
 ///
 /// # Errors
 /// ZooKeeper's refusals, and a damaged ring.
-pub async fn standing(held: &Held, ring: &Ring) -> Result<Standing, Error> {
-    if ring.id() != held.at.journal {
+pub async fn standing(at: &At, last_crc32: Option<u32>, ring: &Ring) -> Result<Standing, Error> {
+    if ring.id() != at.journal {
         return Ok(Standing::Other);
     }
-    let batch = held.at.batch;
+    let batch = at.batch;
     match ring.is_at_end(batch).await {
         Ok(_) => {}
         Err(Error::Behind { .. }) => return Ok(Standing::Ahead),
@@ -40,9 +42,7 @@ pub async fn standing(held: &Held, ring: &Ring) -> Result<Standing, Error> {
     // It is there or overwritten, so that nothing is waited for.
     match ring.next(batch - 1).await? {
         Next::Lapped => Ok(Standing::Lapped),
-        Next::Batch(bytes) if held.last_crc32.is_some_and(|crc32| crc32 != crc32fast::hash(&bytes)) => {
-            Ok(Standing::Forked)
-        }
+        Next::Batch(bytes) if last_crc32.is_some_and(|crc32| crc32 != crc32fast::hash(&bytes)) => Ok(Standing::Forked),
         Next::Batch(_) => Ok(Standing::Whole),
     }
 }
@@ -50,8 +50,8 @@ pub async fn standing(held: &Held, ring: &Ring) -> Result<Standing, Error> {
 impl Standing {
     /// Says why a replica with this copy must stand still, and what to do; `None` if it may go on.
     #[must_use]
-    pub fn problem(self, held: &Held) -> Option<String> {
-        let batch = held.at.batch;
+    pub fn problem(self, at: &At) -> Option<String> {
+        let batch = at.batch;
         let found = match self {
             Self::Whole | Self::Lapped => return None,
             Self::Ahead => format!(
@@ -60,7 +60,7 @@ impl Standing {
             Self::Forked => {
                 format!("holds another batch {batch} than this replica's store: it was restored and has gone on since")
             }
-            Self::Other => format!("is another one than {}, which this replica's store holds", held.at.journal),
+            Self::Other => format!("is another one than {}, which this replica's store holds", at.journal),
         };
         let next = "restore the newer of the two; if ZooKeeper's is right, stop this replica, remove \"store\" and \"store.fence\" \
                     from its state directory, and start it again";

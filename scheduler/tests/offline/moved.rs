@@ -30,6 +30,8 @@ fn nobody_starts_alone_on_it_or_elsewhere() {
     let other = "zk://127.0.0.1:1/other";
     desk.refused(&format!("{START} --zk={other}"), 64, &[&text, &format!("--zk says {other}")]);
     desk.refused(&format!("{START} --zk={other} --check"), 64, &[&text]);
+    // A server more or less is no other place.
+    desk.done(&format!("{START} --zk=zk://127.0.0.2:1,127.0.0.1:1/epic --check"));
     let still = desk.state("s");
     assert_eq!(still.moved_to.as_deref(), Some(URL));
 }

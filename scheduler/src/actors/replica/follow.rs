@@ -12,6 +12,7 @@ use crate::journal::ring::{self, Next, Ring};
 use crate::metrics;
 use crate::replica::Mode;
 use crate::store::At;
+use crate::store::standing::standing;
 
 impl Replica {
     /// Reads the journal to its end, and makes sure that this replica may take part.
@@ -47,25 +48,9 @@ impl Replica {
 
     /// Makes sure that the journal has what this replica has applied.
     async fn check_history(&mut self, ring: &Ring) -> Result<(), String> {
-        let position = self.known.position;
-        if position == 0 {
-            return Ok(());
-        }
-        let next = "what this replica had is in its state directory, see epic-scheduler state --help";
-        let failed = |error: ring::Error| {
-            let advice = if matches!(error, ring::Error::Behind { .. }) { format!("; {next}") } else { String::new() };
-            chain(&error) + &advice
-        };
-        ring.is_at_end(position).await.map_err(failed)?;
-        let there = ring.next(position - 1).await.map_err(failed)?;
-        match (there, self.known.last_crc32) {
-            (Next::Batch(bytes), Some(known)) if crc32fast::hash(&bytes) != known => Err(format!(
-                "batch {position} at {} is another one than this replica has applied: ZooKeeper was restored, and went \
-                 another way; {next}",
-                self.terms.connect.path
-            )),
-            (Next::Batch(_) | Next::Lapped, _) => Ok(()),
-        }
+        let Some(at) = self.at() else { return Ok(()) };
+        let standing = standing(&at, self.known.last_crc32, ring).await.map_err(|error| chain(&error))?;
+        standing.problem(&at).map_or(Ok(()), Err)
     }
 
     async fn take(&mut self, bytes: Arc<[u8]>) -> Result<(), String> {
@@ -123,9 +108,15 @@ impl Replica {
     }
 
     fn reset_copy(&self) {
-        let Some(journal) = self.known.journal.clone() else { return };
-        let at = At { journal, batch: self.known.position, epoch: self.known.state.epoch() };
-        self.ends.keeper.reset(at, self.known.state.clone());
+        if let Some(at) = self.at() {
+            self.ends.keeper.reset(at, self.known.state.clone());
+        }
+    }
+
+    /// Says up to where this replica has followed which journal; `None` before it has followed any.
+    fn at(&self) -> Option<At> {
+        let (batch, epoch) = (self.known.position, self.known.state.epoch());
+        self.known.journal.clone().map(|journal| At { journal, batch, epoch })
     }
 
     /// Leads no framework of another role than it was told to use.

@@ -4,7 +4,6 @@ mod candidacy;
 mod follow;
 mod lead;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -50,8 +49,6 @@ pub struct Terms {
     pub advertise: String,
     /// The role whose reservations the framework is to use.
     pub role: String,
-    /// The state directory, for people.
-    pub state_dir: PathBuf,
     /// For how long it leads before it lets another one; `None` for as long as it can.
     pub leading_time_max: Option<Duration>,
 }
@@ -166,10 +163,9 @@ impl Replica {
 
     /// Opens the journal and reads it to its end; `None` if it is stopped meanwhile.
     async fn begin(&mut self) -> Result<Option<Ring>, String> {
-        let Self { terms, known, ends } = self;
         let opened = tokio::select! {
-            _ = &mut ends.stop => return Ok(None),
-            opened = open(terms, known) => opened,
+            _ = &mut self.ends.stop => return Ok(None),
+            opened = open(&self.terms.connect) => opened,
         };
         let ring = opened?;
         metrics::connected(true);
@@ -356,17 +352,10 @@ impl Replica {
     }
 }
 
-/// Connects, and makes sure that it is the journal that this replica has followed so far.
-async fn open(terms: &Terms, known: &Known) -> Result<Ring, String> {
-    let session = Session::connect(&terms.connect, terms.connect.session_timeout).await;
-    let ring = Ring::open(session.map_err(|error| chain(&error))?).await.map_err(|error| chain(&error))?;
-    if known.journal.as_deref().is_none_or(|journal| journal == ring.id()) {
-        return Ok(ring);
-    }
-    ring.session().clone().close(CLOSE_WITHIN).await;
-    let next = "find out which is the right one: choose it with --zk, or give this replica an empty --state-dir";
-    let dir = terms.state_dir.display();
-    Err(format!("the journal at {} is another one than state directory {dir} belongs to; {next}", terms.connect.path))
+/// Connects, and opens the journal that is there.
+async fn open(connect: &Connect) -> Result<Ring, String> {
+    let session = Session::connect(connect, connect.session_timeout).await.map_err(|error| chain(&error))?;
+    Ring::open(session).await.map_err(|error| chain(&error))
 }
 
 /// Asks who takes part, after a while.

@@ -93,7 +93,7 @@ pub async fn init_from(session: &Session, base: &Base) -> Result<Initialised, Er
     let tally = Mutex::new(Tally::new(root.slots));
     let ring = Ring { session: session.clone(), root: root.clone(), writer: Uuid::new_v4(), tally };
     match ring.append(1, base.epoch, &base.batch).await? {
-        Append::Durable { .. } => {}
+        Append::Durable(_) => {}
         Append::Deposed if ring.next(0).await? == Next::Batch(base.batch.clone()) => {}
         Append::Deposed => return Err(occupied(session)),
     }
