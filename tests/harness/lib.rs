@@ -12,6 +12,7 @@ mod members;
 pub mod model;
 pub mod place;
 pub mod process;
+pub mod relay;
 pub mod replicas;
 pub mod spec;
 pub mod standin;

@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -14,20 +15,23 @@ use crate::cluster::Cluster;
 use crate::epic::{PATIENCE, brief, built, document, repository};
 use crate::http;
 use crate::process::{Process, Program, tail};
+use crate::relay::Relays;
 use crate::zookeeper::ZooKeeper;
 
 /// How long ZooKeeper keeps the session of a silent replica here: longer than its own restart takes.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Replicas of one scheduler, by their index from 0, on one cluster.
+///
+/// Each reaches ZooKeeper only through a relay of its own, which can be cut.
 #[derive(Debug)]
 pub struct Replicas {
+    replicas: Vec<Replica>,
     /// The cluster that they run on.
     pub cluster: Cluster,
     /// Where their journal is.
     pub zookeeper: ZooKeeper,
     dir: PathBuf,
-    replicas: Vec<Replica>,
 }
 
 #[derive(Debug)]
@@ -36,6 +40,7 @@ struct Replica {
     state_dir: PathBuf,
     program: Program,
     process: Option<Process>,
+    relays: Relays,
 }
 
 impl Replicas {
@@ -44,10 +49,19 @@ impl Replicas {
     /// # Errors
     /// Something can't be made or started.
     pub async fn start(cluster: Cluster, count: u8, workers: u32) -> Result<Self> {
-        let zookeeper = ZooKeeper::start().await?;
+        Self::start_on(cluster, ZooKeeper::start().await?, count, workers).await
+    }
+
+    /// As [`Self::start`], with a ZooKeeper that is there already.
+    ///
+    /// If the cluster's masters use it as well, the replicas find them there.
+    ///
+    /// # Errors
+    /// Something can't be made or started.
+    pub async fn start_on(cluster: Cluster, zookeeper: ZooKeeper, count: u8, workers: u32) -> Result<Self> {
         let dir = cluster.work_dir().join("replicas");
         fs::create_dir_all(&dir)?;
-        let mut replicas = Self { cluster, zookeeper, dir, replicas: Vec::new() };
+        let mut replicas = Self { replicas: Vec::new(), cluster, zookeeper, dir };
         bundle::build(&repository("tests/fixtures/probe-platform"), &replicas.bin())?;
         replicas.write_platform(workers)?;
         fs::write(replicas.token_file(), TOKEN)?;
@@ -78,9 +92,12 @@ impl Replicas {
         let home = self.dir.join(format!("r{index}"));
         fs::create_dir_all(&home)?;
         let state_dir = home.join("state");
+        let relays = Relays::before(&self.zookeeper, 50 + index)?;
+        let path = self.cluster.zookeeper().and_then(|url| url.rsplit_once('/')).map(|(_, name)| format!("/{name}"));
+        let master = path.map_or_else(|| self.cluster.master_addr().to_string(), |path| relays.url(&path));
         let args = [
-            ("--master", self.cluster.master_addr().to_string()),
-            ("--zk", self.zk()),
+            ("--master", master),
+            ("--zk", relays.url(JOURNAL)),
             ("--zk-session-timeout", format!("{}s", SESSION_TIMEOUT.as_secs())),
             ("--state-dir", state_dir.display().to_string()),
             ("--listen", listen.to_string()),
@@ -89,12 +106,14 @@ impl Replicas {
         ];
         let args = args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
         let program = Program::new(built("epic-scheduler")?, home.join("log")).args(args);
-        self.replicas.push(Replica { url: format!("http://{listen}"), state_dir, program, process: None });
+        self.replicas.push(Replica { url: format!("http://{listen}"), state_dir, program, process: None, relays });
         Ok(())
     }
 
-    fn zk(&self) -> String {
-        self.zookeeper.url("/epic")
+    /// Returns where the journal is, by no relay.
+    #[must_use]
+    pub fn zk(&self) -> String {
+        self.zookeeper.url(JOURNAL)
     }
 
     /// Returns the platform's bundle.
@@ -168,6 +187,20 @@ impl Replicas {
     /// It doesn't run.
     pub fn cont(&self, index: usize) -> Result<()> {
         self.signal(index, Signal::SIGCONT)
+    }
+
+    /// Returns a replica's relays to ZooKeeper.
+    #[must_use]
+    pub fn relays(&self, index: usize) -> &Relays {
+        &self.replicas[index].relays
+    }
+
+    /// Tells how a replica ended that nobody killed; nothing if it runs, or was killed.
+    ///
+    /// # Errors
+    /// The kernel refuses to say.
+    pub fn ended(&mut self, index: usize) -> Result<Option<ExitStatus>> {
+        self.replicas[index].process.as_mut().map_or(Ok(None), Process::exited)
     }
 
     fn signal(&self, index: usize, signal: Signal) -> Result<()> {
@@ -318,4 +351,6 @@ async fn change(request: reqwest::RequestBuilder) -> Result<Granted> {
     Ok(serde_json::from_str(&text)?)
 }
 
+/// The journal's path in ZooKeeper.
+const JOURNAL: &str = "/epic";
 const TOKEN: &str = "the-token-of-all-replicas";
