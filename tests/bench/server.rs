@@ -1,0 +1,36 @@
+//! Places in a real ZooKeeper that measurements use.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use epic_scheduler::journal::ring::{self, Ring};
+use epic_scheduler::mesos::masters::{Masters, ZooKeeperPath};
+use epic_scheduler::zookeeper::Session;
+
+/// Opens a session below a place such as `zk://127.0.0.1:2181/epic`.
+///
+/// # Errors
+/// No server answers.
+pub(crate) async fn session(url: &str) -> Result<Session> {
+    Ok(Session::connect(&path(url)?, TIMEOUT, TIMEOUT).await?)
+}
+
+/// Makes a journal there, and opens it.
+///
+/// # Errors
+/// No server answers, or something else is there.
+pub(crate) async fn journal(url: &str) -> Result<Ring> {
+    let session = session(url).await?;
+    ring::init(&session).await?;
+    Ok(Ring::open(session).await?)
+}
+
+fn path(url: &str) -> Result<ZooKeeperPath> {
+    match Masters::parse(url)? {
+        Masters::ZooKeeper(path) => Ok(path),
+        Masters::List(_) => bail!("{url} is no place in ZooKeeper"),
+    }
+}
+
+/// Longer than the longest pause of a server on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(30);
