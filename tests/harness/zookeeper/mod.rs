@@ -40,7 +40,7 @@ impl ZooKeeper {
     /// # Errors
     /// When the packages cannot be installed, or it does not serve in time (with the end of its log).
     pub async fn start() -> Result<Self> {
-        Self::with(1, USUAL).await
+        Self::with(1, USUAL, HEAP_MIB).await
     }
 
     /// Starts so many servers that elect a leader among them, and waits until all serve.
@@ -48,15 +48,23 @@ impl ZooKeeper {
     /// # Errors
     /// As [`Self::start`].
     pub async fn ensemble(count: u8, pace: Pace) -> Result<Self> {
-        Self::with(count, pace).await
+        Self::with(count, pace, HEAP_MIB).await
     }
 
-    async fn with(count: u8, pace: Pace) -> Result<Self> {
+    /// As [`Self::ensemble`], with so much more memory that journals of 100,000 tasks fit.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn large(count: u8, pace: Pace) -> Result<Self> {
+        Self::with(count, pace, LARGE_HEAP_MIB).await
+    }
+
+    async fn with(count: u8, pace: Pace, heap_mib: u32) -> Result<Self> {
         kit::install("zookeeper")?;
         let network = Network::take()?;
         let work = tempfile::Builder::new().prefix("epic-zookeeper-").tempdir()?;
         let ports = (1..=count).map(|last| Ports::free(&network, last)).collect::<Result<Vec<_>>>()?;
-        let make = |index| Server::new(work.path(), index, &ports, pace);
+        let make = |index| Server::new(work.path(), index, &ports, (pace, heap_mib));
         let servers = (0..ports.len()).map(make).collect::<Result<Vec<_>>>()?;
         let mut zookeeper = Self { servers, _work: work, network };
         zookeeper.restart().await?;
@@ -189,4 +197,6 @@ fn home(work: &Path, index: usize) -> std::path::PathBuf {
 }
 
 const USUAL: Pace = Pace { tick: Duration::from_millis(500), session_max: Duration::from_secs(60) };
+const HEAP_MIB: u32 = 64;
+const LARGE_HEAP_MIB: u32 = 1024;
 const SERVES_WITHIN: Duration = Duration::from_secs(30);

@@ -40,7 +40,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Writes the files of one of the servers that listen on `all`; starts nothing.
-    pub(super) fn new(work: &Path, index: usize, all: &[Ports], pace: Pace) -> Result<Self> {
+    pub(super) fn new(work: &Path, index: usize, all: &[Ports], (pace, heap_mib): (Pace, u32)) -> Result<Self> {
         let home = home(work, index);
         let data = home.join("data");
         fs::create_dir_all(&data)?;
@@ -48,8 +48,9 @@ impl Server {
         let file = home.join("zoo.cfg");
         fs::write(&file, settings(&data, index, all, pace)).context("cannot write zoo.cfg")?;
         // With all of the directory's jars on the class path the loggers call each other for ever.
+        let heap = format!("-Xmx{heap_mib}m");
         let args = [
-            "-Xmx64m",
+            heap.as_str(),
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
             // A server that was stopped still takes connections; the others must not wait for its words.
