@@ -1,7 +1,8 @@
 # Targets for people; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help ready programs bundles demo demo-check test gate benches bench-launch bench-idle
+.PHONY: help ready programs bundles demo demo-check test gate benches bench-launch bench-idle bench-journal \
+	bench-entries bench-failover
 
 PLATFORM_VERSION := $(shell sed -n 's/^version: *//p' catalog/platform/manifest.yaml)
 PLATFORM_BUNDLE := dist/epic-platform-$(PLATFORM_VERSION).bin
@@ -49,8 +50,18 @@ ready:
 benches: ready
 	cargo build --release --locked -p epic-scheduler -p epic-executor -p epic-tests --bins
 
-bench-launch: benches ## Prints launches per second beside a raw serial loop of the same calls
-	@$(TARGET)/release/epic-bench launch
+bench-launch: benches ## Prints launches per second beside a raw loop of the same calls; ZK=1: with ZooKeeper beside local disk
+	@$(TARGET)/release/epic-bench launch $(if $(ZK),--zk)
+
+bench-journal bench-entries bench-failover: SETS = build zookeeper
+bench-journal: benches ## Prints what commits cost beside a bare ZooKeeper client, with 1 and 3 servers
+	@$(TARGET)/release/epic-bench journal
+
+bench-entries: benches ## Prints what a million entries leave in ZooKeeper, and what a task takes there
+	@$(TARGET)/release/epic-bench entries
+
+bench-failover: benches ## Prints how long nobody leads, with up to 100,000 tasks
+	@$(TARGET)/release/epic-bench failover
 
 bench-idle: SETS = build mesos
 bench-idle: benches ## Prints CPU and memory of an idle scheduler and executor over a minute

@@ -10,7 +10,6 @@ use epic_scheduler::journal::ring::{Append, Ring};
 use epic_scheduler::zookeeper::Session;
 use epic_scheduler_core::state::State;
 use epic_scheduler_core::state::entry::Entry;
-use epic_tests::zookeeper::ZooKeeper;
 
 use crate::content::{self, Life, Tasks};
 use crate::server;
@@ -23,7 +22,7 @@ const MARKS: [u64; 8] = [10_000, 100_000, 200_000, 300_000, 400_000, 600_000, 80
 
 #[expect(clippy::print_stdout, reason = "the figures are what it is for")]
 pub(crate) async fn run() -> Result<()> {
-    let zookeeper = ZooKeeper::start().await?;
+    let zookeeper = server::start(1).await?;
     let ring = server::journal(&zookeeper.url("/epic")).await?;
     println!("{MEMBERS} members that end and start again; batches of {BATCH} entries; one ZooKeeper server");
     println!("{:>9} {:>8} {:>9} {:>8} {:>9} {:>10}", "entries", "batches", "snapshots", "nodes", "bytes", "entries/s");

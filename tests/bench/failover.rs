@@ -74,7 +74,7 @@ struct Gap {
 
 impl Bench {
     async fn start(tasks: u32) -> Result<Self> {
-        let zookeeper = ZooKeeper::start().await?;
+        let zookeeper = server::start(1).await?;
         let place = zookeeper.url("/epic");
         let session = fill(&place, tasks).await?;
         let network = Network::take()?;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::float_arithmetic, reason = "figures for people")]
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,7 +10,6 @@ use epic_scheduler::journal::codec;
 use epic_scheduler::journal::ring::{Append, Ring, SLOTS};
 use epic_scheduler_core::policy::BATCH_WEIGHT_MAX;
 use epic_scheduler_core::state::entry::{Entry, Index};
-use epic_tests::zookeeper::ZooKeeper;
 use zookeeper_client::{Acls, Client, CreateMode};
 
 use crate::content::Life;
@@ -18,7 +18,7 @@ use crate::server;
 
 /// Entries that wait for the journal at once.
 const IN_FLIGHT: [usize; 4] = [1, 10, 100, 1_000];
-const ROUNDS: usize = 11;
+const ROUNDS: usize = 21;
 /// Batches of one side in one round, at least.
 const BATCHES: usize = 100;
 
@@ -29,11 +29,11 @@ pub(crate) async fn run() -> Result<()> {
         "{:>7} {:>6} {:>7} {:>6} {:>9} {:>9} {:>6} {:>7} {:>7} {:>7} {:>7}",
         "servers", "flight", "batches", "bytes", "ring e/s", "bare e/s", "ratio", "p50", "p99", "bare50", "bare99"
     );
-    for servers in [1] {
-        let zookeeper = ZooKeeper::start().await?;
+    for servers in [1, 3] {
+        let zookeeper = server::start(servers).await?;
         let mut sides = Sides {
             ring: server::journal(&zookeeper.url("/epic")).await?,
-            bare: Bare::make(&zookeeper.addr().to_string()).await?,
+            bare: Bare::make(&zookeeper.addrs()).await?,
         };
         for in_flight in IN_FLIGHT {
             let flight = flight(in_flight);
@@ -122,8 +122,9 @@ struct Bare {
 }
 
 impl Bare {
-    async fn make(server: &str) -> Result<Self> {
-        let client = Client::connector().with_session_timeout(TIMEOUT).connect(server).await?;
+    async fn make(servers: &[SocketAddr]) -> Result<Self> {
+        let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
+        let client = Client::connector().with_session_timeout(TIMEOUT).connect(&servers.join(",")).await?;
         let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
         client.create("/bare", b"", &options).await?;
         for slot in 0..SLOTS {

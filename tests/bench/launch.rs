@@ -14,7 +14,6 @@ use epic_tests::address::Network;
 use epic_tests::epic::{built, repository};
 use epic_tests::process::Program;
 use epic_tests::standin::{StandIn, raw_serial_loop};
-use epic_tests::zookeeper::ZooKeeper;
 
 use crate::figures::Sorted;
 use crate::server;
@@ -43,7 +42,7 @@ pub(crate) async fn run(against: Against) -> Result<()> {
 async fn beside_local() -> Result<()> {
     println!("{MEMBERS} members on {MEMBERS} agents of a stand-in, {ROUNDS} rounds, one ZooKeeper server");
     println!("{:>5} {:>14} {:>14} {:>14} {:>7}", "round", "local s", "zookeeper s", "launches/s", "ratio");
-    let zookeeper = ZooKeeper::start().await?;
+    let zookeeper = server::start(1).await?;
     let mut ratios = Vec::new();
     for round in 1..=ROUNDS {
         let (local, _) = scheduler(None).await?;

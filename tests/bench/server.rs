@@ -1,4 +1,4 @@
-//! Places in a real ZooKeeper that measurements use.
+//! A real ZooKeeper for measurements, and places in it.
 
 use std::time::Duration;
 
@@ -6,6 +6,15 @@ use anyhow::{Result, bail};
 use epic_scheduler::journal::ring::{self, Ring};
 use epic_scheduler::mesos::masters::{Masters, ZooKeeperPath};
 use epic_scheduler::zookeeper::Session;
+use epic_tests::zookeeper::{Pace, ZooKeeper};
+
+/// Starts so many servers with room for large journals.
+///
+/// # Errors
+/// They can't be installed or started.
+pub(crate) async fn start(count: u8) -> Result<ZooKeeper> {
+    ZooKeeper::large(count, Pace { tick: Duration::from_millis(200), session_max: TIMEOUT }).await
+}
 
 /// Opens a session below a place such as `zk://127.0.0.1:2181/epic`.
 ///
