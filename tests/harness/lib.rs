@@ -2,8 +2,10 @@
 #![doc = include_str!("README.md")]
 
 pub mod address;
+pub mod chaos;
 pub mod cluster;
 pub mod epic;
+pub mod history;
 pub mod http;
 pub mod kernel;
 pub mod kit;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -34,6 +34,29 @@ pub struct Replicas {
     dir: PathBuf,
 }
 
+/// Who is started.
+#[derive(Clone, Debug)]
+pub struct Crew {
+    /// How many replicas.
+    pub count: u8,
+    /// How many workers the platform has at first.
+    pub workers: u32,
+    /// How long ZooKeeper keeps the session of a silent one.
+    pub session: Duration,
+    /// Further flags of each.
+    pub args: Vec<String>,
+}
+
+impl Crew {
+    /// The usual ones; `ZK_CLIENT` in the environment chooses their ZooKeeper client.
+    #[must_use]
+    pub fn of(count: u8, workers: u32) -> Self {
+        let client = std::env::var(CLIENT).ok().filter(|client| !client.is_empty());
+        let args = client.into_iter().flat_map(|client| ["--zk-client".to_owned(), client]).collect();
+        Self { count, workers, session: SESSION_TIMEOUT, args }
+    }
+}
+
 #[derive(Debug)]
 struct Replica {
     url: String,
@@ -49,7 +72,7 @@ impl Replicas {
     /// # Errors
     /// Something can't be made or started.
     pub async fn start(cluster: Cluster, count: u8, workers: u32) -> Result<Self> {
-        Self::start_on(cluster, ZooKeeper::start().await?, count, workers).await
+        Self::start_on(cluster, ZooKeeper::start().await?, &Crew::of(count, workers)).await
     }
 
     /// As [`Self::start`], with a ZooKeeper that is there already.
@@ -58,17 +81,17 @@ impl Replicas {
     ///
     /// # Errors
     /// Something can't be made or started.
-    pub async fn start_on(cluster: Cluster, zookeeper: ZooKeeper, count: u8, workers: u32) -> Result<Self> {
+    pub async fn start_on(cluster: Cluster, zookeeper: ZooKeeper, crew: &Crew) -> Result<Self> {
         let dir = cluster.work_dir().join("replicas");
         fs::create_dir_all(&dir)?;
         let mut replicas = Self { replicas: Vec::new(), cluster, zookeeper, dir };
         bundle::build(&repository("tests/fixtures/probe-platform"), &replicas.bin())?;
-        replicas.write_platform(workers)?;
+        replicas.write_platform(crew.workers)?;
         fs::write(replicas.token_file(), TOKEN)?;
         fs::set_permissions(replicas.token_file(), Permissions::from_mode(0o600))?;
         replicas.init().await?;
-        for index in 0..count {
-            replicas.add(index)?;
+        for index in 0..crew.count {
+            replicas.add(index, crew)?;
             replicas.restart(usize::from(index))?;
         }
         Ok(replicas)
@@ -87,7 +110,7 @@ impl Replicas {
         Ok(())
     }
 
-    fn add(&mut self, index: u8) -> Result<()> {
+    fn add(&mut self, index: u8, crew: &Crew) -> Result<()> {
         let listen = self.cluster.network().free(200 + index)?;
         let home = self.dir.join(format!("r{index}"));
         fs::create_dir_all(&home)?;
@@ -98,13 +121,13 @@ impl Replicas {
         let args = [
             ("--master", master),
             ("--zk", relays.url(JOURNAL)),
-            ("--zk-session-timeout", format!("{}s", SESSION_TIMEOUT.as_secs())),
+            ("--zk-session-timeout", format!("{}ms", crew.session.as_millis())),
             ("--state-dir", state_dir.display().to_string()),
             ("--listen", listen.to_string()),
             ("--platform", self.platform_file().display().to_string()),
             ("--token-file", self.token_file().display().to_string()),
         ];
-        let args = args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
+        let args = args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).chain(crew.args.clone());
         let program = Program::new(built("epic-scheduler")?, home.join("log")).args(args);
         self.replicas.push(Replica { url: format!("http://{listen}"), state_dir, program, process: None, relays });
         Ok(())
@@ -221,10 +244,16 @@ impl Replicas {
         Ok(())
     }
 
+    /// Returns the file with all that a replica has logged.
+    #[must_use]
+    pub fn log_file(&self, index: usize) -> &Path {
+        self.replicas[index].program.log()
+    }
+
     /// Returns all that a replica has logged.
     #[must_use]
     pub fn log(&self, index: usize) -> String {
-        fs::read_to_string(self.replicas[index].program.log()).unwrap_or_default()
+        fs::read_to_string(self.log_file(index)).unwrap_or_default()
     }
 
     /// Asks a replica what it is.
@@ -353,4 +382,6 @@ async fn change(request: reqwest::RequestBuilder) -> Result<Granted> {
 
 /// The journal's path in ZooKeeper.
 const JOURNAL: &str = "/epic";
+/// The environment variable that chooses a client for ZooKeeper.
+const CLIENT: &str = "ZK_CLIENT";
 const TOKEN: &str = "the-token-of-all-replicas";
