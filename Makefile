@@ -1,7 +1,7 @@
 # Targets for people; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help ready programs bundles demo demo-check test gate benches bench-launch bench-idle bench-journal \
+.PHONY: help ready programs bundles demo demo-check demo-ha demo-ha-check test soak gate benches bench-launch bench-idle bench-journal \
 	bench-entries bench-failover
 
 PLATFORM_VERSION := $(shell sed -n 's/^version: *//p' catalog/platform/manifest.yaml)
@@ -20,11 +20,21 @@ demo: ready bundles ## Starts Mesos and the platform, leaves them running, shows
 demo-check: ready bundles ## The same, but checks it and ends
 	@exec $(TARGET)/debug/epic-demo --check $(PLATFORM_BUNDLE)
 
-# The demo needs neither ZooKeeper nor HAProxy.
+demo-ha: ready bundles ## As demo, with three replicas on three ZooKeeper servers and three masters: kill the leader, nothing restarts
+	@exec $(TARGET)/debug/epic-demo --ha $(PLATFORM_BUNDLE)
+
+demo-ha-check: ready bundles ## The same, but kills the leader, checks what follows and ends
+	@exec $(TARGET)/debug/epic-demo --ha --check $(PLATFORM_BUNDLE)
+
+# The demos need no HAProxy, and the first one no ZooKeeper.
 demo demo-check: SETS = build mesos
+demo-ha demo-ha-check soak: SETS = build mesos zookeeper
 
 test: ready bundles ## Runs every test, those on a real Mesos too
 	cargo test --workspace --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
+
+soak: ready programs ## 30 rounds of killed, stopped and cut off replicas, masters and ZooKeeper servers; ROUNDS=, SEED= change that
+	@exec env ROUNDS="$(ROUNDS)" SEED="$(SEED)" ZK_CLIENT="$(ZK_CLIENT)" $(TARGET)/debug/epic-soak
 
 gate: ## Runs what every change must pass: format, lints, documents, tests
 	.ci/run

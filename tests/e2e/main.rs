@@ -16,6 +16,7 @@ mod ring;
 mod secure;
 mod services;
 mod setbacks;
+mod soak;
 mod tls;
 mod verbs;
 mod zookeeper;

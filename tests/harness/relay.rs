@@ -110,8 +110,7 @@ async fn pass(client: TcpStream, server: SocketAddr, mut cut: watch::Receiver<bo
 
 async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut cut: watch::Receiver<bool>) {
     let mut bytes = vec![0; 64 << 10];
-    loop {
-        let Ok(length @ 1..) = from.read(&mut bytes).await else { break };
+    while let Ok(length @ 1..) = from.read(&mut bytes).await {
         whole(&mut cut).await;
         if to.write_all(&bytes[..length]).await.is_err() {
             return;

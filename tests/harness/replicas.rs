@@ -32,6 +32,7 @@ pub struct Replicas {
     /// Where their journal is.
     pub zookeeper: ZooKeeper,
     dir: PathBuf,
+    bin: PathBuf,
 }
 
 /// Who is started.
@@ -43,6 +44,8 @@ pub struct Crew {
     pub workers: u32,
     /// How long ZooKeeper keeps the session of a silent one.
     pub session: Duration,
+    /// The platform's bundle, by its absolute path; the probe platform's if there is none.
+    pub bundle: Option<PathBuf>,
     /// Further flags of each.
     pub args: Vec<String>,
 }
@@ -53,7 +56,7 @@ impl Crew {
     pub fn of(count: u8, workers: u32) -> Self {
         let client = std::env::var(CLIENT).ok().filter(|client| !client.is_empty());
         let args = client.into_iter().flat_map(|client| ["--zk-client".to_owned(), client]).collect();
-        Self { count, workers, session: SESSION_TIMEOUT, args }
+        Self { count, workers, session: SESSION_TIMEOUT, bundle: None, args }
     }
 }
 
@@ -84,8 +87,11 @@ impl Replicas {
     pub async fn start_on(cluster: Cluster, zookeeper: ZooKeeper, crew: &Crew) -> Result<Self> {
         let dir = cluster.work_dir().join("replicas");
         fs::create_dir_all(&dir)?;
-        let mut replicas = Self { replicas: Vec::new(), cluster, zookeeper, dir };
-        bundle::build(&repository("tests/fixtures/probe-platform"), &replicas.bin())?;
+        let mut replicas = Self { replicas: Vec::new(), cluster, zookeeper, bin: dir.join("platform.bin"), dir };
+        match &crew.bundle {
+            Some(bundle) => replicas.bin.clone_from(bundle),
+            None => drop(bundle::build(&repository("tests/fixtures/probe-platform"), &replicas.bin)?),
+        }
         replicas.write_platform(crew.workers)?;
         fs::write(replicas.token_file(), TOKEN)?;
         fs::set_permissions(replicas.token_file(), Permissions::from_mode(0o600))?;
@@ -141,8 +147,8 @@ impl Replicas {
 
     /// Returns the platform's bundle.
     #[must_use]
-    pub fn bin(&self) -> PathBuf {
-        self.dir.join("platform.bin")
+    pub fn bin(&self) -> &Path {
+        &self.bin
     }
 
     /// Returns the platform's document, the same for all.
@@ -162,7 +168,7 @@ impl Replicas {
     /// # Errors
     /// The file can't be written.
     pub fn write_platform(&self, workers: u32) -> Result<()> {
-        Ok(fs::write(self.platform_file(), document(&self.bin(), workers))?)
+        Ok(fs::write(self.platform_file(), document(&self.bin, workers))?)
     }
 
     /// Returns where a replica answers.
@@ -216,6 +222,12 @@ impl Replicas {
     #[must_use]
     pub fn relays(&self, index: usize) -> &Relays {
         &self.replicas[index].relays
+    }
+
+    /// Returns a replica's process id, if it was started.
+    #[must_use]
+    pub fn pid(&self, index: usize) -> Option<u32> {
+        self.replicas[index].process.as_ref().map(Process::pid)
     }
 
     /// Tells how a replica ended that nobody killed; nothing if it runs, or was killed.

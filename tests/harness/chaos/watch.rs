@@ -110,8 +110,7 @@ impl Seen {
             }
         }
         let Some(epoch) = leading.iter().map(|view| view.epoch).max() else { return };
-        if let Some((last, before)) = self.led.filter(|(_, before)| epoch > *before) {
-            let _ = before;
+        if let Some((last, _)) = self.led.filter(|(_, before)| epoch > *before) {
             self.without.push(now.duration_since(last));
         }
         self.led = Some((now, epoch));

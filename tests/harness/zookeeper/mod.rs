@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::address::Network;
 use crate::kit;
+use crate::leftovers::PREFIX;
 use crate::wait;
 
 use server::{Ports, Server};
@@ -62,7 +63,9 @@ impl ZooKeeper {
     async fn with(count: u8, pace: Pace, heap_mib: u32) -> Result<Self> {
         kit::install("zookeeper")?;
         let network = Network::take()?;
-        let work = tempfile::Builder::new().prefix("epic-zookeeper-").tempdir()?;
+        // A name by which it is found and removed if this process is killed.
+        let prefix = format!("{PREFIX}{}-", std::process::id());
+        let work = tempfile::Builder::new().prefix(&prefix).tempdir()?;
         let ports = (1..=count).map(|last| Ports::free(&network, last)).collect::<Result<Vec<_>>>()?;
         let make = |index| Server::new(work.path(), index, &ports, (pace, heap_mib));
         let servers = (0..ports.len()).map(make).collect::<Result<Vec<_>>>()?;

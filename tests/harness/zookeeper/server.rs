@@ -59,7 +59,7 @@ impl Server {
             "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar",
             "org.apache.zookeeper.server.quorum.QuorumPeerMain",
         ];
-        let program = Program::new("/usr/bin/java", home.join("log")).args(args).args([file]);
+        let program = Program::new("/usr/bin/java", home.join("log")).args(args).args([file]).env("HOME", home);
         Ok(Self { program, process: None, address: all[index].client })
     }
 
