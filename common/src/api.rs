@@ -190,8 +190,12 @@ pub struct LeaderView {
     pub mode: String,
     /// The leader's URL, as this replica knows it; absent while nobody is known to lead.
     pub leader: Option<String>,
+    /// RFC 3339, since when that one leads; empty while nobody is known to lead, and without ZooKeeper.
+    pub since: String,
     /// The highest epoch in the journal; 0 before the first claim and without ZooKeeper.
     pub epoch: u64,
+    /// The last entry of the journal that this replica has applied.
+    pub index: u64,
     /// The URL of the replica that answers.
     pub replica: String,
     /// Whether it has applied all that was in the journal a moment ago.

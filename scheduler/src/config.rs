@@ -10,6 +10,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
+use connect::ConnectOptions;
+
 use crate::mesos::masters::{Masters, ZooKeeperPath};
 
 /// Runs the EPIC platform on Apache Mesos.
@@ -40,6 +42,15 @@ pub struct Config {
     /// How long ZooKeeper waits for a silent leader before another may lead: 4s to 60s
     #[arg(long, env = "EPIC_ZK_SESSION_TIMEOUT", default_value = "10s", value_parser = session_timeout)]
     pub zk_session_timeout: Duration,
+
+    /// For how long a leader leads before it lets another replica, so that failovers are practised: at least 10s [default:
+    /// for as long as it can]
+    #[arg(long, env = "EPIC_MAX_LEADING_TIME", value_name = "DURATION", value_parser = leading_time, requires = "zk")]
+    pub max_leading_time: Option<Duration>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a text here would replace that of the whole command")]
+    pub connect: ConnectOptions,
 
     /// The Mesos role whose reservations the platform uses; fixed for the life of a framework
     #[arg(long, env = "EPIC_ROLE", default_value = "BlueData", value_parser = role)]
@@ -289,6 +300,12 @@ fn session_timeout(text: &str) -> Result<Duration, String> {
     if (least..=most).contains(&asked) { Ok(asked) } else { Err("it must be from 4s to 60s".to_owned()) }
 }
 
+/// Reads for how long a leader leads; each change costs a moment in which nobody decides.
+fn leading_time(text: &str) -> Result<Duration, String> {
+    let asked = duration(text).map_err(|error| error.to_string())?;
+    if asked >= LEADING_TIME_MIN { Ok(asked) } else { Err("it must be at least 10s".to_owned()) }
+}
+
 /// Checks a role as Mesos does, which would refuse it only once we are connected.
 ///
 /// Source: Mesos, `src/common/roles.cpp`; the role `*` has no reservations, so it is of no use here.
@@ -364,6 +381,9 @@ fn environment(flag: &str) -> Option<String> {
     name.to_str().map(str::to_owned)
 }
 
+const LEADING_TIME_MIN: Duration = Duration::from_secs(10);
+
+pub mod connect;
 pub mod init;
 #[cfg(test)]
 mod tests;

@@ -9,14 +9,20 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use metrics_process::Collector;
 
+use crate::replica::Replica;
 use crate::view::{self, Published};
 
 /// Why nothing can be counted.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bounds of the histogram are wrong.
-    #[error("cannot set the bounds of {COMMIT_SECONDS}")]
-    Bounds(#[source] metrics_exporter_prometheus::BuildError),
+    /// The bounds of a histogram are wrong.
+    #[error("cannot set the bounds of {name}")]
+    Bounds {
+        /// Which.
+        name: &'static str,
+        /// What is wrong with them.
+        source: metrics_exporter_prometheus::BuildError,
+    },
     /// Something else counts in this process already.
     #[error("cannot count: another recorder is in use")]
     Taken,
@@ -45,9 +51,12 @@ pub fn install() -> Result<PrometheusHandle, Error> {
 }
 
 fn recorder() -> Result<PrometheusRecorder, Error> {
-    let builder =
-        PrometheusBuilder::new().set_buckets_for_metric(Matcher::Full(COMMIT_SECONDS.to_owned()), &COMMIT_BOUNDS);
-    Ok(builder.map_err(Error::Bounds)?.build_recorder())
+    let mut builder = PrometheusBuilder::new();
+    for (name, bounds) in [(COMMIT_SECONDS, &COMMIT_BOUNDS[..]), (BATCH_ENTRIES, &BATCH_BOUNDS[..])] {
+        let bounded = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds);
+        builder = bounded.map_err(|source| Error::Bounds { name, source })?;
+    }
+    Ok(builder.build_recorder())
 }
 
 /// Shows all counts in Prometheus' text format, those of the process included.
@@ -71,7 +80,42 @@ pub async fn upkeep(handle: PrometheusHandle) {
 pub fn committed(entries: usize, took: Duration) {
     counter!(ENTRIES).increment(wide(entries));
     counter!(BATCHES).increment(1);
+    histogram!(BATCH_ENTRIES).record(f64::from(u32::try_from(entries).unwrap_or(u32::MAX)));
     histogram!(COMMIT_SECONDS).record(took.as_secs_f64());
+}
+
+/// What this replica is to the others has changed.
+pub fn replica(replica: &Replica) {
+    gauge!(LEADER).set(flag(replica.mode.decides()));
+    gauge!(CAUGHT_UP).set(flag(replica.caught_up));
+    gauge!(EPOCH).set(number(replica.epoch));
+    indexed(replica.index);
+}
+
+/// The state is the sum of all entries up to this one.
+pub fn indexed(index: u64) {
+    gauge!(INDEX).set(number(index));
+}
+
+/// ZooKeeper answers, or doesn't.
+pub fn connected(is_connected: bool) {
+    gauge!(CONNECTED).set(flag(is_connected));
+}
+
+/// A session with ZooKeeper has ended without being closed.
+pub fn session_lost() {
+    counter!(SESSIONS_LOST).increment(1);
+}
+
+/// This replica's claim to lead stands.
+pub fn claimed() {
+    counter!(CLAIMS).increment(1);
+}
+
+/// A snapshot of so many bytes stands.
+pub fn snapshot(bytes: usize) {
+    counter!(SNAPSHOTS).increment(1);
+    gauge!(SNAPSHOT_BYTES).set(number(wide(bytes)));
 }
 
 /// So many offers came.
@@ -100,7 +144,7 @@ pub fn subscribed() {
 
 /// What others may see has changed.
 pub fn published(published: &Published) {
-    gauge!(SUBSCRIBED).set(if published.link.is_up() { 1.0 } else { 0.0 });
+    gauge!(SUBSCRIBED).set(flag(published.link.is_up()));
     for (role, count) in view::counts(&published.state) {
         gauge!(WANTED, "role" => role.to_owned()).set(count.wanted);
         gauge!(READY, "role" => role.to_owned()).set(count.ready);
@@ -136,6 +180,16 @@ const fn word(answer: &CallAnswer) -> &'static str {
     }
 }
 
+const fn flag(is_so: bool) -> f64 {
+    if is_so { 1.0 } else { 0.0 }
+}
+
+/// Exact up to 2^53, which no journal reaches.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
+const fn number(count: u64) -> f64 {
+    count as f64
+}
+
 fn wide(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
@@ -145,6 +199,19 @@ fn describe() {
     describe_counter!(ENTRIES, "Entries that are durable in the journal.");
     describe_counter!(BATCHES, "Batches that are durable in the journal.");
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time that a batch takes to become durable.");
+    describe_histogram!(BATCH_ENTRIES, "Entries of a batch.");
+    describe_gauge!(
+        INDEX,
+        "The last entry of the journal that this replica has applied; replicas differ by their lag."
+    );
+    describe_gauge!(EPOCH, "The highest epoch in the journal: how often a replica has begun to lead.");
+    describe_gauge!(LEADER, "1 while this replica decides, else 0.");
+    describe_gauge!(CAUGHT_UP, "1 while this replica follows the journal to its end, else 0.");
+    describe_counter!(CLAIMS, "How often this replica has begun to lead.");
+    describe_counter!(SNAPSHOTS, "Snapshots that this replica has made.");
+    describe_gauge!(SNAPSHOT_BYTES, Unit::Bytes, "Size of the last snapshot that this replica has made.");
+    describe_gauge!(CONNECTED, "1 while ZooKeeper answers, else 0; 0 without --zk.");
+    describe_counter!(SESSIONS_LOST, "Sessions with ZooKeeper that have expired.");
     describe_counter!(OFFERS, "Offers that came from Mesos.");
     describe_counter!(DECLINED, "Offers that were declined.");
     describe_counter!(CALLS, "Calls to Mesos, by kind and answer.");
@@ -155,15 +222,27 @@ fn describe() {
     describe_gauge!(READY, "Members that are ready, by role.");
     describe_counter!(REQUESTS, "Requests to the HTTP interface, by route and status.");
     // What is absent can't be told from what is not scraped.
-    for name in [ENTRIES, BATCHES, OFFERS, DECLINED, SUBSCRIPTIONS] {
+    for name in [ENTRIES, BATCHES, CLAIMS, SNAPSHOTS, SESSIONS_LOST, OFFERS, DECLINED, SUBSCRIPTIONS] {
         counter!(name).absolute(0);
     }
-    gauge!(SUBSCRIBED).set(0.0);
+    for name in [INDEX, EPOCH, LEADER, CAUGHT_UP, SNAPSHOT_BYTES, CONNECTED, SUBSCRIBED] {
+        gauge!(name).set(0.0);
+    }
 }
 
 const ENTRIES: &str = "epic_scheduler_journal_entries_total";
 const BATCHES: &str = "epic_scheduler_journal_batches_total";
 const COMMIT_SECONDS: &str = "epic_scheduler_journal_commit_seconds";
+const BATCH_ENTRIES: &str = "epic_scheduler_journal_batch_entries";
+const INDEX: &str = "epic_scheduler_journal_index";
+const EPOCH: &str = "epic_scheduler_epoch";
+const LEADER: &str = "epic_scheduler_leader";
+const CAUGHT_UP: &str = "epic_scheduler_caught_up";
+const CLAIMS: &str = "epic_scheduler_claims_total";
+const SNAPSHOTS: &str = "epic_scheduler_snapshots_total";
+const SNAPSHOT_BYTES: &str = "epic_scheduler_snapshot_bytes";
+const CONNECTED: &str = "epic_scheduler_zookeeper_connected";
+const SESSIONS_LOST: &str = "epic_scheduler_zookeeper_sessions_lost_total";
 const OFFERS: &str = "epic_scheduler_offers_received_total";
 const DECLINED: &str = "epic_scheduler_offers_declined_total";
 const CALLS: &str = "epic_scheduler_mesos_calls_total";
@@ -176,6 +255,8 @@ const REQUESTS: &str = "epic_scheduler_http_requests_total";
 
 /// From a fast disk's fsync to one that an operator must hear of, in seconds.
 const COMMIT_BOUNDS: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
+/// From one decision to as many as a batch can hold.
+const BATCH_BOUNDS: [f64; 7] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0];
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

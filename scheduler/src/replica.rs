@@ -1,5 +1,7 @@
 //! What this replica is to the others: alone, standing by, or leading.
 
+use epic_common::time::Timestamp;
+
 /// What a replica does just now, as far as it knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
@@ -23,8 +25,12 @@ pub struct Replica {
     pub advertise: String,
     /// The leader's URL, which may be its own; `None` while nobody is known to lead.
     pub leader: Option<String>,
+    /// Since when that one leads.
+    pub since: Option<Timestamp>,
     /// The highest epoch in the journal, 0 before the first claim and without ZooKeeper.
     pub epoch: u64,
+    /// The last entry of the journal that it has applied; not counted without ZooKeeper.
+    pub index: u64,
     /// Whether it has applied all that was in the journal a moment ago.
     pub caught_up: bool,
     /// Why it isn't what it should be; empty if nothing is wrong.

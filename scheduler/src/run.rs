@@ -7,21 +7,20 @@ use std::time::Duration;
 use epic_common_io::driver::{Clock, Driver, Inbox};
 use epic_scheduler_core::director::{Director, Input};
 use epic_scheduler_core::request::{Request, Wish};
-use epic_scheduler_core::state::State;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
 use crate::actors::journal::{Close, Journal};
 use crate::actors::link::Link;
-use crate::actors::replica::{self, Proposal};
+use crate::actors::replica::{Ends, Known, Proposal, Replica as Actor, Terms};
 use crate::actors::world::{Halt, Parts, Store, World};
 use crate::api::{self, Api, Asked};
 use crate::chain;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
-use crate::journal::ring::Ring;
 use crate::metrics;
+use crate::peers::Peer;
 use crate::replica::{Mode, Replica};
 use crate::start::{Held, Ready};
 use crate::view::Published;
@@ -45,7 +44,7 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     let (world, clients) = World::new(Parts {
         store: part.store(),
         position: ready.position,
-        link: Link::new(ready.client, ready.identity),
+        link: Link::new(ready.client, ready.identity, clock),
         published: publish,
         halt,
         role: config.role.clone(),
@@ -55,12 +54,15 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     let state = ready.state.clone();
     let inbox = Driver::start(Director::new(ready.state, ready.policy), world, clock);
     let (show, replica) = watch::channel(Replica::alone(&config.advertised()));
-    let ending = part.begin(config, (state, ready.position), (inbox.clone(), show, clock)).await;
+    let (tell, peers) = watch::channel(Arc::new(Vec::new()));
+    let known = Known { journal: None, position: ready.position, state };
+    let ending = part.begin(config, known, (inbox.clone(), show, tell, clock)).await;
     actix::spawn(clients.serve(requests, inbox.clone()));
     ready.artifacts.verify_in_background();
     let api = Api {
         published: published.clone(),
         replica: replica.clone(),
+        peers,
         requests: ask.clone(),
         artifacts: ready.artifacts,
         clock: Arc::new(move || clock.now()),
@@ -158,10 +160,13 @@ fn failure(why: Option<Halt>) -> Failure {
     }
 }
 
+/// Where those that take part go.
+type Tell = watch::Sender<Arc<Vec<Peer>>>;
+
 /// How this scheduler has its journal.
 enum Part {
     Alone(actix::Addr<Journal>),
-    Shared { ring: Box<Ring>, lock: File, propose: mpsc::Sender<Proposal>, proposals: mpsc::Receiver<Proposal> },
+    Shared { lock: File, propose: mpsc::Sender<Proposal>, proposals: mpsc::Receiver<Proposal> },
 }
 
 /// What has to be ended in good order.
@@ -174,9 +179,9 @@ impl Part {
     fn of(journal: Held) -> Self {
         match journal {
             Held::Alone(journal) => Self::Alone(Journal::start(journal)),
-            Held::Shared(ring, lock) => {
+            Held::Shared(lock) => {
                 let (propose, proposals) = mpsc::channel(1);
-                Self::Shared { ring, lock, propose, proposals }
+                Self::Shared { lock, propose, proposals }
             }
         }
     }
@@ -192,27 +197,23 @@ impl Part {
     async fn begin(
         self,
         config: &Config,
-        (state, position): (State, u64),
-        (inbox, shown, clock): (Inbox<Input>, watch::Sender<Replica>, Clock),
+        known: Known,
+        (inbox, shown, peers, clock): (Inbox<Input>, watch::Sender<Replica>, Tell, Clock),
     ) -> Ending {
         match (self, &config.zk) {
-            (Self::Shared { ring, lock, proposals, .. }, Some(path)) => {
+            (Self::Shared { lock, proposals, .. }, Some(path)) => {
                 let (stop, stopped) = oneshot::channel();
-                let replica = replica::Replica {
-                    path: path.clone(),
-                    session_timeout: config.zk_session_timeout,
+                let terms = Terms {
+                    connect: config.connect.connect(path, config.zk_session_timeout),
                     id: uuid::Uuid::new_v4().to_string(),
                     advertise: config.advertised(),
-                    state,
-                    position,
-                    inbox,
-                    proposals,
-                    shown,
-                    stop: stopped,
-                    clock,
+                    role: config.role.clone(),
+                    state_dir: config.state_dir.clone(),
+                    leading_time_max: config.max_leading_time,
                 };
-                replica.show_standby();
-                Ending::Shared { stop, ended: actix::spawn(replica.run(*ring)), _lock: lock }
+                let replica = Actor::new(terms, known, Ends { inbox, proposals, shown, peers, stop: stopped, clock });
+                replica.show_connecting();
+                Ending::Shared { stop, ended: actix::spawn(replica.run()), _lock: lock }
             }
             (Self::Alone(journal), _) => {
                 // A driver that has ended is noticed by whoever started it.

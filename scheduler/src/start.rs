@@ -6,7 +6,6 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use epic_common::ids::Digest;
 use epic_common_io::http::ClientOptions;
@@ -17,19 +16,15 @@ use epic_scheduler_core::state::State;
 use tracing::{info, warn};
 
 use crate::artifacts::{self, Artifacts};
-use crate::chain;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::journal::local::{self, Local};
-use crate::journal::ring::{self, Ring};
 use crate::journal::{Journal as _, Recovered, codec};
 use crate::mesos::client::Client;
 use crate::mesos::convert::Identity;
 use crate::mesos::credentials::Credentials;
-use crate::mesos::masters::ZooKeeperPath;
 use crate::seed;
 use crate::token::{self, Token};
-use crate::zookeeper::Session;
 
 /// All that a scheduler runs on.
 #[derive(Debug)]
@@ -61,11 +56,11 @@ pub struct Ready {
 pub enum Held {
     /// On local disk, locked.
     Alone(Local),
-    /// In `ZooKeeper`; the state directory holds everything else and is locked, too.
-    Shared(Box<Ring>, File),
+    /// In `ZooKeeper`, which is yet to be connected to; the state directory holds everything else and is locked, too.
+    Shared(File),
 }
 
-/// Checks and opens everything; nothing but `ZooKeeper` is connected to, and that only with `--zk`.
+/// Checks and opens everything; nothing is connected to.
 ///
 /// # Errors
 ///
@@ -78,11 +73,13 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
             let position = journal.position();
             (Held::Alone(journal), position, recovered)
         }
-        Some(path) => shared(config, path)?,
+        Some(_) => (Held::Shared(shared(config)?), 0, Recovered::default()),
     };
     report(&recovered);
     let state = state(&recovered)?;
-    info!(index = state.index.0, tasks = state.tasks.len(), "journal read");
+    if config.zk.is_none() {
+        info!(index = state.index.0, tasks = state.tasks.len(), "journal read");
+    }
     check_role(config, &state)?;
     let listener = listen(config)?;
     let token = match &config.token_file {
@@ -126,50 +123,15 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
     })
 }
 
-/// Opens the journal in `ZooKeeper`; waits for as long as no server answers, and says so.
-fn shared(config: &Config, path: &ZooKeeperPath) -> Result<(Held, u64, Recovered), Failure> {
+/// Locks the state directory of a replica.
+fn shared(config: &Config) -> Result<File, Failure> {
     if config.state_dir.join("journal").exists() {
         let next = "it belongs to a scheduler without --zk; choose another directory";
         let text = format!("the state directory {} holds a journal of its own; {next}", config.state_dir.display());
         return Err(Failure::text(Code::Usage, text));
     }
-    let lock = local::lock(&config.state_dir)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new(Code::Io, &error))?;
-    let (ring, recovered) = runtime.block_on(async {
-        let mut said = String::new();
-        loop {
-            match open(path, config.zk_session_timeout).await {
-                Ok(opened) => return Ok(opened),
-                Err(error @ (ring::Error::Call(_) | ring::Error::Restless { .. })) if !refuses(&error) => {
-                    let why = chain(&error);
-                    if why != said {
-                        warn!(why, "waiting for ZooKeeper");
-                        said = why;
-                    }
-                    tokio::time::sleep(RETRY_EVERY).await;
-                }
-                Err(error) => return Err(Failure::new(Code::Unavailable, &error)),
-            }
-        }
-    })?;
-    let position = ring.position();
-    Ok((Held::Shared(Box::new(ring), lock), position, recovered))
+    Ok(local::lock(&config.state_dir)?)
 }
-
-async fn open(path: &ZooKeeperPath, session_timeout: Duration) -> Result<(Ring, Recovered), ring::Error> {
-    let session = Session::connect(path, session_timeout, session_timeout).await?;
-    let ring = Ring::open(session).await?;
-    let recovered = ring.recover().await?;
-    Ok((ring, recovered))
-}
-
-/// Tells whether `ZooKeeper` answered, and trying again is of no use.
-fn refuses(error: &ring::Error) -> bool {
-    matches!(error, ring::Error::Call(call) if call.refusal().is_some())
-}
-
-const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// Makes the client for Mesos; nothing is connected to.
 pub(crate) fn client(config: &Config) -> Result<Client, Failure> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use epic_scheduler::journal::ring::{self, Ring};
 use epic_scheduler::mesos::masters::{Masters, ZooKeeperPath};
-use epic_scheduler::zookeeper::Session;
+use epic_scheduler::zookeeper::{Connect, Session};
 use epic_tests::zookeeper::{Pace, ZooKeeper};
 
 /// Starts so many servers with room for large journals.
@@ -21,7 +21,7 @@ pub(crate) async fn start(count: u8) -> Result<ZooKeeper> {
 /// # Errors
 /// No server answers.
 pub(crate) async fn session(url: &str) -> Result<Session> {
-    Ok(Session::connect(&path(url)?, TIMEOUT, TIMEOUT).await?)
+    Ok(Session::connect(&Connect::new(path(url)?, TIMEOUT), TIMEOUT).await?)
 }
 
 /// Makes a journal there, and opens it.

@@ -6,6 +6,7 @@ mod crash;
 mod errors;
 mod framework;
 mod ha;
+mod identity;
 mod kit;
 mod platform;
 mod probe;

@@ -85,6 +85,23 @@ impl Replicas {
     /// # Errors
     /// Something can't be made or started.
     pub async fn start_on(cluster: Cluster, zookeeper: ZooKeeper, crew: &Crew) -> Result<Self> {
+        let mut replicas = Self::prepare_on(cluster, zookeeper, crew)?;
+        replicas.init().await?;
+        for index in 0..crew.count {
+            replicas.restart(usize::from(index))?;
+        }
+        Ok(replicas)
+    }
+
+    /// Does what [`start`](Self::start) does, but makes no journal and starts no replica.
+    ///
+    /// # Errors
+    /// Something can't be made.
+    pub async fn prepare(cluster: Cluster, count: u8, workers: u32) -> Result<Self> {
+        Self::prepare_on(cluster, ZooKeeper::start().await?, &Crew::of(count, workers))
+    }
+
+    fn prepare_on(cluster: Cluster, zookeeper: ZooKeeper, crew: &Crew) -> Result<Self> {
         let dir = cluster.work_dir().join("replicas");
         fs::create_dir_all(&dir)?;
         let mut replicas = Self { replicas: Vec::new(), cluster, zookeeper, bin: dir.join("platform.bin"), dir };
@@ -95,10 +112,8 @@ impl Replicas {
         replicas.write_platform(crew.workers)?;
         fs::write(replicas.token_file(), TOKEN)?;
         fs::set_permissions(replicas.token_file(), Permissions::from_mode(0o600))?;
-        replicas.init().await?;
         for index in 0..crew.count {
             replicas.add(index, crew)?;
-            replicas.restart(usize::from(index))?;
         }
         Ok(replicas)
     }
@@ -175,6 +190,12 @@ impl Replicas {
     #[must_use]
     pub fn url(&self, index: usize) -> &str {
         &self.replicas[index].url
+    }
+
+    /// Gives a replica another argument from its next start on.
+    pub fn arg(&mut self, index: usize, arg: &str) {
+        let replica = &mut self.replicas[index];
+        replica.program = replica.program.clone().args([arg]);
     }
 
     /// Starts a replica that doesn't run.

@@ -124,7 +124,10 @@ fn a_framework_that_somebody_tore_down_is_left_alone_until_it_is_uninstalled() {
 fn a_scheduler_whose_id_is_taken_over_steps_aside() {
     let mut world = installed();
     let framework = world.durable.framework.clone().unwrap();
-    world.mesos.subscribe(&epic_scheduler_core::mesos::Subscribe { framework, suppressed: true }).unwrap();
+    world
+        .mesos
+        .subscribe(&epic_scheduler_core::mesos::Subscribe { framework, suppressed: true, not_after: None })
+        .unwrap();
     let stream = world.mesos.stream().cloned();
     world.run_for(LIMIT);
     assert!(world.director.session().link.problem().contains("failed over"));

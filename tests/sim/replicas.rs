@@ -146,7 +146,7 @@ fn subscribed(world: &mut Replicas, times: usize) {
 fn a_stream_that_somebody_took_is_taken_back_on_a_new_barrier() {
     let mut world = installed();
     let framework = world.durable.framework.clone().unwrap();
-    world.mesos.subscribe(&Subscribe { framework, suppressed: true }).unwrap();
+    world.mesos.subscribe(&Subscribe { framework, suppressed: true, not_after: None }).unwrap();
     subscribed(&mut world, 2);
     assert_eq!(world.barriers(), 1);
     assert_eq!(world.mesos.launched(), 3);
@@ -212,6 +212,57 @@ impl Dice {
     }
 }
 
+/// Microseconds.
+const HOUR: i64 = 3_600_000_000;
+
+#[test]
+fn a_clock_an_hour_off_has_no_effect() {
+    let times = |skews: [i64; 2]| {
+        let mut world = Replicas::new(2, agents(4));
+        for (replica, skew) in world.all.iter_mut().zip(skews) {
+            replica.skew = skew;
+        }
+        let wish = world.workers(2);
+        world.insist(&wish);
+        world.until(LIMIT, converged);
+        let first = world.leader();
+        world.kill(first);
+        world.until(LIMIT, |world| match world.leading()[..] {
+            [leader] if leader != first => Ok(()),
+            _ => Err("nobody else leads".to_owned()),
+        });
+        world.restart(first);
+        world.until(LIMIT, converged);
+        let victim = world.mesos.alive()[0].clone();
+        world.mesos.crash_task(world.now, &victim);
+        world.until(LIMIT, converged);
+        (world.durable.clone(), world.subscriptions.len())
+    };
+    let expected = times([0, 0]);
+    for skews in [[HOUR, 0], [0, HOUR], [-HOUR, 0], [0, -HOUR], [HOUR, -HOUR]] {
+        assert!(times(skews) == expected, "clocks {skews:?} microseconds ahead change what is decided, or when");
+    }
+}
+
+#[test]
+fn a_leader_that_abdicates_is_followed_by_another_and_nothing_restarts() {
+    let mut world = installed();
+    let (first, epoch) = (world.leader(), world.durable.epoch());
+    let before = world.mesos.alive();
+    world.abdicate(first);
+    world.until(LIMIT, |world| match world.leading()[..] {
+        [leader] if leader != first => converged(world),
+        _ => Err("nobody else leads".to_owned()),
+    });
+    assert_eq!((world.durable.epoch(), world.mesos.alive()), (epoch + 1, before));
+    let second = world.leader();
+    world.abdicate(second);
+    world.until(LIMIT, |world| match world.leading()[..] {
+        [leader] if leader != second => converged(world),
+        _ => Err("nobody else leads".to_owned()),
+    });
+}
+
 #[test]
 fn every_random_history_of_replicas_converges_once_faults_stop() {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
@@ -232,6 +283,9 @@ fn every_random_history_of_replicas_converges_once_faults_stop() {
 fn history(seed: u64) -> Replicas {
     let mut dice = Dice(seed << 20);
     let mut world = Replicas::new(2 + dice.below(2), agents(5));
+    for replica in &mut world.all {
+        replica.skew = [0, 0, HOUR, -HOUR][dice.below(4)];
+    }
     let wish = world.workers(2);
     world.insist(&wish);
     for _ in 0..STEPS {
@@ -276,7 +330,8 @@ fn wish_of(world: &mut Replicas, dice: &mut Dice) {
 
 fn fault(world: &mut Replicas, dice: &mut Dice) {
     let who = dice.below(world.all.len());
-    match dice.below(15) {
+    match dice.below(16) {
+        15 => world.abdicate(who),
         0 => world.kill(who),
         1 | 2 => world.restart(who),
         3 => world.stop(who),

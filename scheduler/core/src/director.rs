@@ -13,7 +13,7 @@ use crate::mesos::{Call, Event, LinkEnd, StreamId, Subscribe};
 use crate::planner::{Plan, plan};
 use crate::policy::{Policy, REQUESTS_MAX};
 use crate::request::{Answer, ClientId, Grantal, Rejection, RejectionKind, Request};
-use crate::session::{CallAnswer, CallId, Link, Session, is_failover};
+use crate::session::{CallAnswer, CallId, Elder, Link, Session, is_failover};
 use crate::state::entry::{Entry, Index};
 use crate::state::{Leader, State};
 
@@ -32,6 +32,16 @@ pub enum Input {
     Followed(Index, Vec<Entry>),
     /// The state as a snapshot has it: what lies between was overwritten before this replica could follow it.
     Restored(Box<State>),
+    /// Where the journal is kept it was so late at a moment of this scheduler's clock: from here on that time counts, and
+    /// the clock only tells how much later it is.
+    Time {
+        /// Where the journal is kept.
+        journal: Timestamp,
+        /// At the same moment, or a little before, by this scheduler's clock.
+        clock: Timestamp,
+    },
+    /// What the other replicas can read; asked before it leads and now and then while it does.
+    Elder(Option<Elder>),
     /// This replica leads: its own claim has been read back, or it has the journal to itself.
     Lead {
         /// When the claim was begun, by this scheduler's clock. `None` if that isn't known: then nothing is subscribed
@@ -107,8 +117,9 @@ pub struct Director {
     next_call: CallId,
     dirty: bool,
     deadline: Option<Timestamp>,
-    /// By how much the journal's time was ahead of this scheduler's clock when it began to lead.
-    ahead: Duration,
+    /// By how many microseconds the journal's time is ahead of this scheduler's clock; less than 0 if it is behind.
+    ahead: i64,
+    elder: Option<Elder>,
 }
 
 impl Director {
@@ -126,7 +137,8 @@ impl Director {
             next_call: CallId(0),
             dirty: false,
             deadline: None,
-            ahead: Duration::ZERO,
+            ahead: 0,
+            elder: None,
         }
     }
 
@@ -201,15 +213,18 @@ impl Director {
         self.publish();
     }
 
-    /// Goes on from the journal's time if this scheduler's clock is behind it, so that no back-off gets longer because
-    /// an earlier leader's clock was wrong.
+    /// Goes on from the journal's time if the clock is behind it, so that no back-off gets longer because an earlier
+    /// leader's clock was wrong.
     fn lead(&mut self, now: Timestamp, claimed: Option<Timestamp>) {
         if self.is_leading() {
             return;
         }
         self.role = Role::Leading;
-        self.ahead = self.state.at.since(now);
-        self.session.barrier = claimed.map(|at| at + self.ahead);
+        if shifted(now, self.ahead) < self.state.at {
+            self.ahead = ahead(self.state.at, now);
+        }
+        self.session.barrier = claimed.map(|at| shifted(at, self.ahead));
+        self.session.elder.clone_from(&self.elder);
         self.publish();
     }
 
@@ -279,7 +294,8 @@ impl Director {
         let unmet_changed = unmet.is_some_and(|before| before != self.session.unmet);
         let Plan { subscribe, calls, entries, answers, .. } = plan;
         let before = self.outputs.len();
-        if let Some(subscribe) = subscribe {
+        if let Some(mut subscribe) = subscribe {
+            subscribe.not_after = subscribe.not_after.map(|at| shifted(at, self.ahead.saturating_neg()));
             self.outputs.push_back(Output::Subscribe(subscribe));
         }
         if !entries.is_empty() {
@@ -307,13 +323,20 @@ impl Machine for Director {
     type Output = Output;
 
     fn handle(&mut self, now: Timestamp, input: Input) {
-        let (clock, now) = (now, now + self.ahead);
+        let (clock, now) = (now, shifted(now, self.ahead));
         match input {
             Input::Followed(first, entries) => self.followed(first, &entries),
             Input::Restored(state) => {
                 self.stand_down("another replica writes to the journal");
                 self.state = *state;
                 self.publish();
+            }
+            Input::Time { journal, clock } if !self.is_leading() => self.ahead = ahead(journal, clock),
+            // A clock that jumps while it counts would be worse than one that is wrong.
+            Input::Time { .. } => {}
+            Input::Elder(elder) => {
+                self.session.elder.clone_from(&elder);
+                self.elder = elder;
             }
             Input::Lead { claimed } => self.lead(clock, claimed),
             Input::StandDown(why) => self.stand_down(&why),
@@ -341,7 +364,7 @@ impl Machine for Director {
     }
 
     fn poll(&mut self, now: Timestamp) -> Option<Output> {
-        let now = now + self.ahead;
+        let now = shifted(now, self.ahead);
         loop {
             // What was planned before a pause waits for its end.
             let next = self.outputs.iter().position(|output| !self.is_paused || !acts(output));
@@ -358,8 +381,7 @@ impl Machine for Director {
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        let ahead = u64::try_from(self.ahead.as_micros()).unwrap_or(u64::MAX);
-        self.deadline.filter(|_| !self.is_paused).map(|at| Timestamp(at.0.saturating_sub(ahead)))
+        self.deadline.filter(|_| !self.is_paused).map(|at| shifted(at, self.ahead.saturating_neg()))
     }
 }
 
@@ -369,6 +391,17 @@ const fn acts(output: &Output) -> bool {
         Output::Propose(..) | Output::Subscribe(_) | Output::Call(..) => true,
         Output::Unsubscribe(_) | Output::Answer(..) | Output::Publish(_) | Output::Halt(_) => false,
     }
+}
+
+/// Returns a time on a clock that is so many microseconds ahead.
+const fn shifted(at: Timestamp, micros: i64) -> Timestamp {
+    Timestamp(at.0.saturating_add_signed(micros))
+}
+
+/// Says by how many microseconds the first is ahead of the second.
+fn ahead(time: Timestamp, clock: Timestamp) -> i64 {
+    let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    if time >= clock { micros(time.since(clock)) } else { -micros(clock.since(time)) }
 }
 
 fn lost() -> Rejection {

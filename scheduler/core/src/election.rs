@@ -8,9 +8,21 @@ use epic_common::backoff::Backoff;
 use epic_common::machine::Machine;
 use epic_common::time::Timestamp;
 
+use crate::state::State;
+use crate::state::entry::{Entry, Fact};
+
 /// Names a question until it is answered; answers to older ones are void.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ask(pub u64);
+
+/// Returns what a replica appends to the journal's end, which is `state`, to lead from there on.
+///
+/// `time` is the time where the journal is kept. It is for the journal to say whether the claim stands.
+#[must_use]
+pub fn claim(state: &State, time: Timestamp, replica: &str, advertise: &str) -> Entry {
+    let (replica, advertise) = (replica.to_owned(), advertise.to_owned());
+    Entry { at: time.max(state.at), fact: Fact::LeaderClaimed { epoch: state.epoch() + 1, replica, advertise } }
+}
 
 /// What happens to the election.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +35,13 @@ pub enum Input {
     Expired,
     /// The journal refused us: another replica has written there.
     Deposed,
+    /// We have led for long enough: it is another one's turn, if there is one.
+    Abdicate,
+    /// Our candidate is gone, as we wanted, or nobody knows.
+    Withdrawn {
+        /// The question.
+        ask: Ask,
+    },
     /// A candidate has been made.
     Created {
         /// The question.
@@ -70,6 +89,13 @@ pub enum Output {
         /// The name of the candidate before ours.
         predecessor: String,
     },
+    /// Remove our candidate, so that another one is first in line.
+    Withdraw {
+        /// The question.
+        ask: Ask,
+        /// Its name.
+        own: String,
+    },
     /// Nobody is before us: become the leader.
     Claim,
     /// Whether we lead can't be known: stop acting at once, and keep everything.
@@ -107,6 +133,7 @@ enum Stage {
     /// Nothing can be done without a connection.
     Idle,
     Creating,
+    Withdrawing,
     Listing,
     Watching,
     /// Something failed; the next listing comes then.
@@ -210,6 +237,14 @@ impl Election {
         }
     }
 
+    fn abdicate(&mut self) {
+        let Some(own) = self.own.clone().filter(|_| self.is_chosen() && self.session == Session::Up) else { return };
+        self.outputs.push_back(Output::StandDown);
+        self.stage = Stage::Withdrawing;
+        let ask = self.next_ask();
+        self.outputs.push_back(Output::Withdraw { ask, own });
+    }
+
     fn candidates(&mut self, now: Timestamp, own: Option<String>, names: Vec<String>) {
         let Some(at) = own.as_deref().and_then(number) else {
             // Somebody has removed the candidate that we had: not again at once.
@@ -243,6 +278,12 @@ impl Machine for Election {
             Input::Disconnected => self.disconnected(),
             Input::Expired => self.expired(),
             Input::Deposed => self.deposed(now),
+            Input::Abdicate => self.abdicate(),
+            // Whether it is gone or not, the list tells.
+            Input::Withdrawn { ask } if ask == self.ask && self.stage == Stage::Withdrawing => {
+                self.own = None;
+                self.list();
+            }
             Input::Created { ask, name } if ask == self.ask && self.stage == Stage::Creating => {
                 self.own = Some(name);
                 self.list();
@@ -259,6 +300,7 @@ impl Machine for Election {
             | Input::CreateFailed { .. }
             | Input::Candidates { .. }
             | Input::PredecessorGone { .. }
+            | Input::Withdrawn { .. }
             | Input::ListFailed { .. } => {}
         }
     }
@@ -273,7 +315,9 @@ impl Machine for Election {
     fn deadline(&self) -> Option<Timestamp> {
         match self.stage {
             Stage::Waiting(until) => Some(until),
-            Stage::Idle | Stage::Creating | Stage::Listing | Stage::Watching | Stage::Leading => None,
+            Stage::Idle | Stage::Creating | Stage::Withdrawing | Stage::Listing | Stage::Watching | Stage::Leading => {
+                None
+            }
         }
     }
 }

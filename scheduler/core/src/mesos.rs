@@ -6,6 +6,7 @@ use std::time::Duration;
 use epic_common::conversation::{LaunchOrder, Nudge, Report};
 use epic_common::ids::{AgentId, Digest, ExecutorId, FrameworkId, OfferId, TaskId, UpdateId};
 use epic_common::resources::{Bytes, MilliCpus, Ports};
+use epic_common::time::Timestamp;
 
 /// The name of one subscription; Mesos makes a new one for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -316,4 +317,6 @@ pub struct Subscribe {
     pub framework: FrameworkId,
     /// Whether no offers are wanted now.
     pub suppressed: bool,
+    /// Not to be sent later than this: by then somebody else may lead. `None` if nobody else can.
+    pub not_after: Option<Timestamp>,
 }

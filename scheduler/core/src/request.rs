@@ -38,6 +38,11 @@ pub enum Wish {
     Restart(InstanceId),
     /// Remove everything.
     Uninstall,
+    /// Go on with a new identity, since Mesos has removed the old one with all its tasks.
+    NewFramework {
+        /// A UUID that nobody else has.
+        framework: FrameworkId,
+    },
     /// Only who has this token may change things from now on.
     SetToken(Digest),
 }

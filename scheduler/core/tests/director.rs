@@ -9,6 +9,7 @@ use epic_scheduler_core::director::{Director, Input, Output};
 use epic_scheduler_core::mesos::LinkEnd;
 use epic_scheduler_core::policy::Policy;
 use epic_scheduler_core::request::{ClientId, Request, Wish};
+use epic_scheduler_core::session::Elder;
 use epic_scheduler_core::state::State;
 use epic_scheduler_core::state::entry::{Entry, Fact, Index};
 
@@ -202,4 +203,84 @@ fn a_clock_an_hour_behind_the_journal_makes_no_wait_longer() {
     assert_eq!(outputs(&mut director, late), Vec::<String>::new());
     let deadline = director.deadline().unwrap();
     assert!(deadline > late && deadline <= late + Duration::from_secs(15), "{deadline}, now {late}");
+}
+
+#[test]
+fn the_journals_time_counts_and_not_the_clock_of_whoever_leads() {
+    let check = |clock: Timestamp, journal: Timestamp, expected: Timestamp| {
+        let mut director = standby();
+        director.handle(clock, Input::Time { journal, clock });
+        director.handle(clock, Input::Lead { claimed: Some(clock) });
+        let later = clock + Duration::from_secs(1);
+        let wish = Wish::SetToken(Digest([7; 32]));
+        director.handle(later, Input::Request(ClientId(1), Request { wish, key: None }));
+        let proposed = std::iter::from_fn(|| director.poll(later)).find_map(|output| {
+            let Output::Propose(_, entries) = output else { return None };
+            Some(entries[0].at)
+        });
+        assert_eq!(proposed, Some(expected), "clock {clock}, journal {journal}");
+    };
+    let (hour, second) = (Duration::from_secs(3_600), Duration::from_secs(1));
+    check(START + hour, START + second, START + second * 2);
+    check(START, START + hour, START + hour + second);
+    // The journal's own entries are never later than what follows them.
+    check(START, Timestamp(START.0 - 5_000_000), START + second);
+}
+
+#[test]
+fn a_subscription_is_void_as_soon_as_its_barrier_is_too_old() {
+    for ahead in [0, 3_600_000_000] {
+        let mut director = standby();
+        director.handle(START, Input::Time { journal: Timestamp(START.0 + ahead), clock: START });
+        director.handle(START, Input::Lead { claimed: Some(START) });
+        let subscribe = std::iter::from_fn(|| director.poll(START)).find_map(|output| {
+            let Output::Subscribe(subscribe) = output else { return None };
+            Some(subscribe)
+        });
+        assert_eq!(subscribe.unwrap().not_after, Some(START + BARRIER), "by this scheduler's own clock");
+    }
+}
+
+/// A leader whose subscription could not be had since the framework has been removed.
+fn removed() -> Director {
+    let mut director = standby();
+    director.handle(START, Input::Lead { claimed: Some(START) });
+    outputs(&mut director, START);
+    let said = LinkEnd::Said("Framework has been removed".to_owned());
+    director.handle(START, Input::LinkEnded(None, said));
+    assert_eq!(outputs(&mut director, START + Duration::from_secs(600)), [""; 0], "nobody tries again");
+    director
+}
+
+fn new_framework(director: &mut Director, client: u64) {
+    let wish = Wish::NewFramework { framework: "framework-2".into() };
+    director.handle(START, Input::Request(ClientId(client), Request { wish, key: None }));
+}
+
+#[test]
+fn a_framework_is_replaced_only_once_mesos_has_removed_it_and_somebody_says_so() {
+    let mut director = standby();
+    director.handle(START, Input::Lead { claimed: Some(START) });
+    outputs(&mut director, START);
+    new_framework(&mut director, 1);
+    assert_eq!(outputs(&mut director, START), ["refuse 1: there is no need for a new framework id"]);
+
+    let mut director = removed();
+    new_framework(&mut director, 2);
+    assert_eq!(outputs(&mut director, START), ["propose entries at 3"]);
+    director.handle(START, Input::Committed(Index(3)));
+    assert_eq!(director.state().framework, Some("framework-2".into()));
+    assert_eq!(outputs(&mut director, START), ["grant 2", "propose a barrier at 4"]);
+}
+
+#[test]
+fn nothing_is_written_that_a_replica_of_an_earlier_version_cannot_read() {
+    let mut director = removed();
+    let elder = Elder { advertise: "http://10.0.0.9:8080".to_owned(), knows: 17 };
+    director.handle(START, Input::Elder(Some(elder)));
+    new_framework(&mut director, 1);
+    assert_eq!(outputs(&mut director, START), ["refuse 1: not every replica knows this kind of change"]);
+    director.handle(START, Input::Elder(None));
+    new_framework(&mut director, 2);
+    assert_eq!(outputs(&mut director, START), ["propose entries at 3"]);
 }

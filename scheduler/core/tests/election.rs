@@ -242,7 +242,9 @@ impl Field {
         while let Some(output) = self.replicas[who].election.poll(self.now) {
             let replica = &mut self.replicas[who];
             match output {
-                Output::Create(_) | Output::List(_) | Output::Watch { .. } => replica.asked.push_back(output),
+                Output::Create(_) | Output::List(_) | Output::Watch { .. } | Output::Withdraw { .. } => {
+                    replica.asked.push_back(output);
+                }
                 Output::Claim => self.claimed(who),
                 Output::Pause | Output::Resume => assert!(replica.leads.is_some(), "it never led"),
                 Output::StandDown => assert!(replica.leads.take().is_some(), "it never led"),
@@ -282,6 +284,13 @@ impl Field {
             Output::List(ask) if works && answered => {
                 let own = self.directory.iter().find(|(_, made)| **made == mine).map(|(number, _)| name(*number));
                 Input::Candidates { ask, own, names: self.directory.keys().rev().copied().map(name).collect() }
+            }
+            Output::Withdraw { ask, own } => {
+                if works {
+                    self.directory.retain(|number, _| name(*number) != own);
+                    self.notice();
+                }
+                Input::Withdrawn { ask }
             }
             Output::Watch { ask, predecessor } if works && answered => {
                 self.replicas[who].watched.push((ask, predecessor));
@@ -366,6 +375,7 @@ fn in_any_order_nobody_claims_before_a_lower_one_and_one_leads_at_last() {
                 0 => field.disconnect(who),
                 1..5 => field.connect(who),
                 5 => field.expire(who),
+                6 if below(2) == 0 => field.tell(who, Input::Abdicate),
                 6 => field.tell(who, Input::Deposed),
                 7 => field.now = field.now + Duration::from_millis(500),
                 8..13 => field.carry_out(who, below(5) != 0),
@@ -385,4 +395,33 @@ fn in_any_order_nobody_claims_before_a_lower_one_and_one_leads_at_last() {
         let first = field.directory.keys().next().copied().map(name).unwrap();
         assert_eq!(leading, [&first], "seed {seed}: {field:#?}");
     }
+}
+
+#[test]
+fn who_abdicates_goes_to_the_end_of_the_line() {
+    let withdraw = Output::Withdraw { ask: Ask(4), own: name(7) };
+    then(
+        chosen(),
+        vec![
+            (Input::Abdicate, vec![Output::StandDown, withdraw]),
+            (Input::Withdrawn { ask: Ask(4) }, vec![Output::List(Ask(5))]),
+            (candidates(5, None, &[9]), vec![Output::Create(Ask(6))]),
+            (created(6, 10), vec![Output::List(Ask(7))]),
+            (candidates(7, Some(10), &[9, 10]), vec![watch(8, 9)]),
+        ],
+    );
+}
+
+#[test]
+fn who_could_not_withdraw_claims_again() {
+    let withdraw = Output::Withdraw { ask: Ask(4), own: name(7) };
+    then(
+        chosen(),
+        vec![
+            (Input::Abdicate, vec![Output::StandDown, withdraw]),
+            (Input::Withdrawn { ask: Ask(4) }, vec![Output::List(Ask(5))]),
+            (candidates(5, Some(7), &[7, 9]), vec![Output::Claim]),
+        ],
+    );
+    check(vec![(Input::Connected, vec![Output::Create(Ask(1))]), (Input::Abdicate, vec![])]);
 }

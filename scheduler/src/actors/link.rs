@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use epic_common::ids::FrameworkId;
-use epic_common_io::driver::Inbox;
+use epic_common_io::driver::{Clock, Inbox};
 use epic_scheduler_core::director::Input;
 use epic_scheduler_core::mesos::{Call, Event, LinkEnd, StreamId, Subscribe};
 use epic_scheduler_core::session::{CallAnswer, CallId};
@@ -25,6 +25,7 @@ use crate::metrics;
 pub struct Link {
     client: Rc<Client>,
     identity: Arc<Identity>,
+    clock: Clock,
     framework: FrameworkId,
     lanes: Rc<RefCell<Option<Lanes>>>,
     /// Why the last try failed; the same reason is told once.
@@ -35,10 +36,11 @@ pub struct Link {
 impl Link {
     /// Makes a link that connects to nothing yet.
     #[must_use]
-    pub fn new(client: Client, identity: Identity) -> Self {
+    pub fn new(client: Client, identity: Identity, clock: Clock) -> Self {
         Self {
             client: Rc::new(client),
             identity: Arc::new(identity),
+            clock,
             framework: FrameworkId::default(),
             lanes: Rc::new(RefCell::new(None)),
             told: Rc::default(),
@@ -54,7 +56,14 @@ impl Link {
         let (client, identity, lanes, inbox) =
             (Rc::clone(&self.client), Arc::clone(&self.identity), Rc::clone(&self.lanes), inbox.clone());
         let told = Rc::clone(&self.told);
+        let (clock, not_after) = (self.clock, subscribe.not_after);
         self.reader = Some(actix::spawn(async move {
+            // This process may have been stopped since the subscription was planned.
+            if not_after.is_some_and(|at| clock.now() > at) {
+                let why = "the subscription was not asked for in time".to_owned();
+                inbox.put(Input::LinkEnded(None, LinkEnd::Broke(why))).await.ok();
+                return;
+            }
             match client.subscribe(&call).await {
                 Ok(subscription) => {
                     told.take();

@@ -1,6 +1,5 @@
 //! The actors: one that decides, driven by a pure machine, and one for each outside system.
 
-mod candidacy;
 pub mod journal;
 pub mod link;
 pub mod replica;

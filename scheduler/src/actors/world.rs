@@ -283,6 +283,7 @@ fn log(entries: &[Entry]) {
             Fact::DocumentChanged { name, generation, .. } => debug!(name, generation, "document changed"),
             Fact::LeaderClaimed { epoch, replica, advertise } => info!(epoch, replica, advertise, "leader claimed"),
             Fact::Barrier { epoch } => debug!(epoch, "barrier"),
+            Fact::FrameworkReplaced { framework, .. } => warn!(%framework, "framework replaced"),
         }
     }
 }

@@ -13,10 +13,13 @@ pub(super) fn configure(cfg: &mut web::ServiceConfig) {
 
 async fn show(api: web::Data<Api>) -> HttpResponse {
     let replica = api.replica.borrow().clone();
+    let index = api.published().state.index.0;
     HttpResponse::Ok().json(LeaderView {
         mode: replica.mode.name().to_owned(),
         leader: replica.leader,
+        since: replica.since.map_or_else(String::new, |since| since.to_string()),
         epoch: replica.epoch,
+        index,
         replica: replica.advertise,
         caught_up: replica.caught_up,
         problem: replica.problem,

@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::forward::Forwarder;
 use crate::artifacts::Artifacts;
+use crate::peers::Peer;
 use crate::replica::Replica;
 use crate::view::Published;
 
@@ -38,6 +39,8 @@ pub struct Api {
     pub published: watch::Receiver<Arc<Published>>,
     /// What this replica is to the others.
     pub replica: watch::Receiver<Replica>,
+    /// Those that take part in the election; empty without `--zk`.
+    pub peers: watch::Receiver<Arc<Vec<Peer>>>,
     /// Where requests go; who reads it decides.
     pub requests: mpsc::Sender<Asked>,
     /// What executors fetch.

@@ -32,6 +32,8 @@ pub(super) fn configure(cfg: &mut web::ServiceConfig) {
         let resource = web::resource(format!("/api/v2/platform/{verb}")).route(web::post().to(ask));
         cfg.service(resource.default_service(wrong_method("POST")).wrap(from_fn(to_leader)));
     }
+    let resource = web::resource("/api/v2/admin/new-framework").route(web::post().to(new_framework));
+    cfg.service(resource.default_service(wrong_method("POST")).wrap(from_fn(to_leader)));
     let resource = web::resource("/api/v2/platform/instances/{id}/restart").route(web::post().to(restart));
     cfg.service(resource.default_service(wrong_method("POST")).wrap(from_fn(to_leader)));
 }
@@ -62,6 +64,11 @@ async fn change(request: HttpRequest, api: web::Data<Api>, wish: Wish) -> Result
     authorize(&request, &api)?;
     let key = key(&request)?;
     ask(&api, Request { wish, key }).await
+}
+
+async fn new_framework(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Refused> {
+    let framework = FrameworkId::new(uuid::Uuid::new_v4().to_string());
+    change(request, api, Wish::NewFramework { framework }).await
 }
 
 async fn restart(request: HttpRequest, id: web::Path<String>, api: web::Data<Api>) -> Result<HttpResponse, Refused> {

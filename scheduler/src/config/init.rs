@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use super::connect::ConnectOptions;
 use super::{Error, refusal, session_timeout, zookeeper};
 use crate::mesos::masters::ZooKeeperPath;
 
@@ -22,6 +23,10 @@ pub struct Init {
     /// How long ZooKeeper waits for us when we are silent: 4s to 60s
     #[arg(long, env = "EPIC_ZK_SESSION_TIMEOUT", default_value = "10s", value_parser = session_timeout)]
     pub zk_session_timeout: Duration,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a text here would replace that of the whole command")]
+    pub connect: ConnectOptions,
 }
 
 impl Init {

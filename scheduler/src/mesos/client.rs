@@ -12,11 +12,11 @@ use tokio::time::timeout;
 
 use super::body::{self, PROTOBUF, STREAM_ID};
 use super::credentials::Credentials;
+use super::detector::{self, Detector, LeaderInfo, ZooKeeper};
 use super::lanes::Lanes;
 use super::masters::{API_PATH, Address, Masters};
 use super::redirect::{self, REDIRECTS_MAX, is_told};
 use super::subscription::{Ended, Subscription};
-use crate::coordinator::{self, Coordinator, LeaderInfo, ZooKeeper};
 
 /// A client of the leading master, whichever that is.
 #[derive(Debug)]
@@ -103,9 +103,9 @@ pub enum Error {
     },
     /// ZooKeeper doesn't tell who leads.
     #[error("cannot look up the leading master")]
-    Coordinator {
+    Detector {
         /// Why not.
-        source: coordinator::Error,
+        source: detector::Error,
     },
     /// No master leads, as far as ZooKeeper knows.
     #[error("no master leads at {masters}")]
@@ -140,8 +140,8 @@ impl Error {
                 source: Ended::NotUnderstood { .. } | Ended::NotSubscribed | Ended::Refused { .. }, ..
             } => Kind::Definite,
             Self::Redirect { kind, .. } => *kind,
-            Self::Coordinator { source } if source.is_retriable() => Kind::Retriable,
-            Self::Coordinator { .. } => Kind::Definite,
+            Self::Detector { source } if source.is_retriable() => Kind::Retriable,
+            Self::Detector { .. } => Kind::Definite,
         }
     }
 }
@@ -198,8 +198,8 @@ impl Client {
         Err(Error::NoneReady { masters: self.masters.to_string(), failures })
     }
 
-    async fn subscribe_by(&self, coordinator: &impl Coordinator, call: &[u8]) -> Result<Subscription, Error> {
-        let found = coordinator.leader_info().await.map_err(|source| Error::Coordinator { source })?;
+    async fn subscribe_by(&self, detector: &impl Detector, call: &[u8]) -> Result<Subscription, Error> {
+        let found = detector.leader_info().await.map_err(|source| Error::Detector { source })?;
         let leader = found.ok_or_else(|| Error::NoLeader { masters: self.masters.to_string() })?;
         let told = addresses(&leader);
         let url = told.first().cloned().ok_or_else(|| Error::NoLeader { masters: self.masters.to_string() })?;

@@ -4,6 +4,7 @@ mod body;
 pub mod client;
 pub mod convert;
 pub mod credentials;
+pub mod detector;
 pub mod event;
 pub mod lanes;
 pub mod masters;

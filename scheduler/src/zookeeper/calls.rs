@@ -1,36 +1,17 @@
 //! What a session asks of ZooKeeper, one call for each method, with answers sorted by what they prove.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, EventType, OneshotWatcher, Stat};
 
-use super::{Error, Session};
+use super::coordinator::{Change, Coordinator, Failure, Kind, Node, Written};
+use super::{DATA_BYTES_MAX, Error, Refusal, Session};
 
-/// How long a node stays, and who names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Until it is deleted.
-    Lasting,
-    /// Until the session is over; its number, higher than any before it, is added to the name.
-    Numbered,
-}
-
-/// What a node holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// Its data.
-    pub bytes: Vec<u8>,
-    /// How often its data was changed since it was made.
-    pub version: i32,
-    /// The session it ends with, 0 if it lasts.
-    pub owner: i64,
-}
-
-/// Waits for one change of a node or of a node's children.
-#[derive(Debug)]
+/// Waits for one change of a node.
 pub struct Watch {
-    watcher: OneshotWatcher,
+    change: Change,
     path: String,
 }
 
@@ -40,12 +21,9 @@ impl Session {
     /// # Errors
     /// A server's refusal such as `NodeExists`, or no answer.
     pub async fn create(&self, path: &str, bytes: &[u8], kind: Kind) -> Result<i64, Error> {
-        let mode = match kind {
-            Kind::Lasting => CreateMode::Persistent,
-            Kind::Numbered => CreateMode::EphemeralSequential,
-        };
-        let created = self.client("create", path)?.create(path, bytes, &self.options(mode)).await;
-        created.map(|(_, number)| number.into_i64()).map_err(self.failed("create", path))
+        self.check_size("create", path, bytes)?;
+        let created = self.coordinator("create", path)?.create(&self.whole(path), bytes, kind).await;
+        created.map_err(self.failed("create", path))
     }
 
     /// Makes the session's own path, with whatever lacks above it; does nothing if it is there.
@@ -53,10 +31,22 @@ impl Session {
     /// # Errors
     /// A server's refusal, or no answer.
     pub async fn create_root(&self) -> Result<(), Error> {
-        let outer = self.clients().as_ref().map(|clients| clients.outer.clone());
-        let outer = outer.ok_or_else(|| self.expired("create", "/"))?;
-        let made = outer.mkdir(&self.shared.path.path, &self.options(CreateMode::Persistent)).await;
-        made.map_err(self.failed("create", "/"))
+        let coordinator = self.coordinator("create", "/")?;
+        let mut lacking = vec![self.whole("/")];
+        // Whoever may make the path needn't have any right above it, so that is only asked for if it lacks.
+        while let Some(path) = lacking.last() {
+            match coordinator.create(path, &[], Kind::Lasting).await {
+                Ok(_) | Err(Failure::Refused(Refusal::NodeExists)) => {
+                    lacking.pop();
+                }
+                Err(Failure::Refused(Refusal::NoNode)) if path.rfind('/').is_some_and(|slash| slash > 0) => {
+                    let (above, _) = path.rsplit_once('/').expect("there is a slash in it");
+                    lacking.push(above.to_owned());
+                }
+                Err(failure) => return Err(self.failed("create", "/")(failure)),
+            }
+        }
+        Ok(())
     }
 
     /// Reads a node.
@@ -64,8 +54,7 @@ impl Session {
     /// # Errors
     /// A server's refusal such as `NoNode`, or no answer.
     pub async fn read(&self, path: &str) -> Result<Node, Error> {
-        let (bytes, stat) = self.client("read", path)?.get_data(path).await.map_err(self.failed("read", path))?;
-        Ok(node(bytes, &stat))
+        self.coordinator("read", path)?.read(&self.whole(path)).await.map_err(self.failed("read", path))
     }
 
     /// Reads a node and watches its data.
@@ -73,21 +62,19 @@ impl Session {
     /// # Errors
     /// Those of [`read`](Self::read).
     pub async fn read_and_watch(&self, path: &str) -> Result<(Node, Watch), Error> {
-        let client = self.client("read", path)?;
-        let read = client.get_and_watch_data(path).await;
-        let (bytes, stat, watcher) = read.map_err(self.failed("read", path))?;
-        Ok((node(bytes, &stat), self.watch(watcher, path)))
+        let read = self.coordinator("read", path)?.read_and_watch(&self.whole(path)).await;
+        let (node, change) = read.map_err(self.failed("read", path))?;
+        Ok((node, self.watch(change, path)))
     }
 
-    /// Says whether a node is there, and watches for the opposite.
+    /// Says whether a node is there, and watches for its next change.
     ///
     /// # Errors
     /// A server's refusal, or no answer.
     pub async fn exists_and_watch(&self, path: &str) -> Result<(bool, Watch), Error> {
-        let client = self.client("look for", path)?;
-        let checked = client.check_and_watch_stat(path).await;
-        let (stat, watcher) = checked.map_err(self.failed("look for", path))?;
-        Ok((stat.is_some(), self.watch(watcher, path)))
+        let checked = self.coordinator("look for", path)?.exists_and_watch(&self.whole(path)).await;
+        let (exists, change) = checked.map_err(self.failed("look for", path))?;
+        Ok((exists, self.watch(change, path)))
     }
 
     /// Lists the names of a node's children, in no order.
@@ -95,16 +82,17 @@ impl Session {
     /// # Errors
     /// A server's refusal such as `NoNode`, or no answer.
     pub async fn children(&self, path: &str) -> Result<Vec<String>, Error> {
-        self.client("list", path)?.list_children(path).await.map_err(self.failed("list", path))
+        self.coordinator("list", path)?.children(&self.whole(path)).await.map_err(self.failed("list", path))
     }
 
-    /// Changes a node's data if it has this version, or any with `None`; returns the new version.
+    /// Changes a node's data if it has this version, or any with `None`.
     ///
     /// # Errors
     /// A server's refusal such as `BadVersion`, or no answer.
-    pub async fn write(&self, path: &str, bytes: &[u8], version: Option<i32>) -> Result<i32, Error> {
-        let written = self.client("write", path)?.set_data(path, bytes, version).await;
-        written.map(|stat| stat.version).map_err(self.failed("write", path))
+    pub async fn write(&self, path: &str, bytes: &[u8], version: Option<i32>) -> Result<Written, Error> {
+        self.check_size("write", path, bytes)?;
+        let written = self.coordinator("write", path)?.write(&self.whole(path), bytes, version).await;
+        written.map_err(self.failed("write", path))
     }
 
     /// Removes a node that has no children.
@@ -112,7 +100,7 @@ impl Session {
     /// # Errors
     /// A server's refusal such as `NoNode`, or no answer.
     pub async fn delete(&self, path: &str) -> Result<(), Error> {
-        self.client("delete", path)?.delete(path, None).await.map_err(self.failed("delete", path))
+        self.coordinator("delete", path)?.delete(&self.whole(path)).await.map_err(self.failed("delete", path))
     }
 
     /// Waits until the server we read from knows all that was written before.
@@ -120,7 +108,13 @@ impl Session {
     /// # Errors
     /// A server's refusal, or no answer.
     pub async fn sync(&self) -> Result<(), Error> {
-        self.client("sync", "/")?.sync("/").await.map_err(self.failed("sync", "/"))
+        self.coordinator("sync", "/")?.sync(&self.whole("/")).await.map_err(self.failed("sync", "/"))
+    }
+
+    /// Says whether a node is an ephemeral one that this session made.
+    #[must_use]
+    pub fn is_own(&self, node: &Node) -> bool {
+        node.owner != 0 && self.coordinator("ask of", "/").is_ok_and(|coordinator| coordinator.is_own(node))
     }
 
     /// Makes a call again whenever its answer is lost, until the session is over; a bounded number of times.
@@ -142,48 +136,47 @@ impl Session {
         }
     }
 
-    /// Returns the client for paths below the session's path.
-    fn client(&self, operation: &'static str, path: &str) -> Result<Client, Error> {
-        let below = self.clients().as_ref().map(|clients| clients.below.clone());
-        below.ok_or_else(|| self.expired(operation, path))
+    fn coordinator(&self, operation: &'static str, path: &str) -> Result<Arc<dyn Coordinator>, Error> {
+        let held = self.held().as_ref().map(Arc::clone);
+        held.ok_or_else(|| Error::Expired { operation, path: self.whole(path) })
     }
 
-    fn expired(&self, operation: &'static str, path: &str) -> Error {
-        Error::Expired { operation, path: self.whole(path) }
+    /// A server closes the connection of whoever sends it too much.
+    fn check_size(&self, operation: &'static str, path: &str, bytes: &[u8]) -> Result<(), Error> {
+        if bytes.len() <= DATA_BYTES_MAX {
+            return Ok(());
+        }
+        let source = Refusal::TooLarge { bytes: bytes.len() };
+        Err(Error::Refused { operation, path: self.whole(path), source })
     }
 
-    fn options(&self, mode: CreateMode) -> CreateOptions<'static> {
-        let owned = self.shared.path.digest.is_some();
-        mode.with_acls(if owned { Acls::creator_all() } else { Acls::anyone_all() })
+    fn watch(&self, change: Change, path: &str) -> Watch {
+        Watch { change, path: self.whole(path) }
     }
 
-    fn watch(&self, watcher: OneshotWatcher, path: &str) -> Watch {
-        Watch { watcher, path: self.whole(path) }
-    }
-
-    fn failed(&self, operation: &'static str, path: &str) -> impl FnOnce(zookeeper_client::Error) -> Error {
-        move |source| Error::of(operation, self.whole(path), source)
+    fn failed(&self, operation: &'static str, path: &str) -> impl FnOnce(Failure) -> Error {
+        move |failure| Error::of(operation, self.whole(path), failure)
     }
 
     /// Returns the path that an operator knows.
     pub(crate) fn whole(&self, path: &str) -> String {
-        format!("{}{}", self.shared.path.path, if path == "/" { "" } else { path })
+        format!("{}{}", self.path().path, if path == "/" { "" } else { path })
     }
 }
 
 impl Watch {
-    /// Waits for the change; a lost connection doesn't end the wait.
+    /// Waits for the change; a lost connection doesn't end the wait. It may end without a change.
     ///
     /// # Errors
     /// [`Error::Expired`] when the session is over.
     pub async fn changed(self) -> Result<(), Error> {
-        match self.watcher.changed().await.event_type {
-            EventType::Session => Err(Error::Expired { operation: "watch", path: self.path }),
-            EventType::NodeCreated
-            | EventType::NodeDeleted
-            | EventType::NodeDataChanged
-            | EventType::NodeChildrenChanged => Ok(()),
-        }
+        self.change.await.map_err(|_| Error::Expired { operation: "watch", path: self.path })
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -206,10 +199,6 @@ impl Pauses {
         self.made += 1;
         true
     }
-}
-
-fn node(bytes: Vec<u8>, stat: &Stat) -> Node {
-    Node { bytes, version: stat.version, owner: stat.ephemeral_owner }
 }
 
 const PAUSES_MAX: u32 = 20;

@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::coordinator::Failure;
+
 /// What failed, by what the caller can do about it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -24,14 +26,14 @@ pub enum Error {
         bound: Duration,
     },
     /// A server refused, and nothing was done.
-    #[error("cannot {operation} {path} in ZooKeeper{}", advice(source))]
+    #[error("cannot {operation} {path} in ZooKeeper{}", advice(*source))]
     Refused {
         /// What was tried, as a verb that `path` follows.
         operation: &'static str,
         /// The whole path.
         path: String,
         /// The server's answer.
-        source: zookeeper_client::Error,
+        source: Refusal,
     },
     /// The answer was lost: it may have been done, may yet be done, or never.
     #[error("cannot tell whether ZooKeeper did {operation} {path}")]
@@ -41,7 +43,7 @@ pub enum Error {
         /// The whole path.
         path: String,
         /// What the client says.
-        source: zookeeper_client::Error,
+        source: Cause,
     },
     /// The session is over: what was tried may have been done before that.
     #[error("cannot {operation} {path}: the session with ZooKeeper is over")]
@@ -53,41 +55,98 @@ pub enum Error {
     },
 }
 
-/// What lies behind a failed connection.
+/// An answer that only a server gives, or our own side before anything is sent: nothing was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such node.
+    #[error("there is no such node")]
+    NoNode,
+    /// There is one already.
+    #[error("the node is there already")]
+    NodeExists,
+    /// The node has another version.
+    #[error("the node has another version")]
+    BadVersion,
+    /// The node's rights don't allow it.
+    #[error("not allowed")]
+    NoAuth,
+    /// The node has children.
+    #[error("the node has children")]
+    NotEmpty,
+    /// A node that ends with a session has no children.
+    #[error("a node that ends with a session can't have children")]
+    NoChildrenForEphemerals,
+    /// The rights for a new node aren't understood.
+    #[error("the rights for the node aren't understood")]
+    InvalidAcl,
+    /// The question itself is wrong.
+    #[error("the arguments aren't understood")]
+    BadArguments,
+    /// The server may not write.
+    #[error("the server is read-only")]
+    NotReadOnly,
+    /// A quota of the path is used up.
+    #[error("the path's quota is used up")]
+    QuotaExceeded,
+    /// The server has too much to do.
+    #[error("the server has too much to do")]
+    Throttled,
+    /// The server is too old.
+    #[error("the server doesn't know this operation")]
+    Unimplemented,
+    /// More than is ever sent.
+    #[error("there are {bytes} bytes, but at most {} are sent", super::DATA_BYTES_MAX)]
+    TooLarge {
+        /// So many.
+        bytes: usize,
+    },
+}
+
+/// What lies behind a failed connection, or a lost answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Cause {
-    /// The client gave up.
+    /// zookeeper-client gave up.
     #[error(transparent)]
     Client(zookeeper_client::Error),
+    /// zookeeper-async gave up; its messages are names.
+    #[error("{0:?}")]
+    Async(zookeeper_async::ZkError),
+    /// A server can't be connected to.
+    #[error("cannot connect to {server}")]
+    Server {
+        /// It.
+        server: String,
+        /// What the system says.
+        #[source]
+        source: Arc<io::Error>,
+    },
     /// There is no room for its thread.
     #[error("cannot start its thread")]
     Thread(#[source] Arc<io::Error>),
 }
 
 impl Error {
-    /// Sorts what the client says about a call.
-    pub(super) fn of(operation: &'static str, path: String, source: zookeeper_client::Error) -> Self {
-        if is_over(&source) {
-            Self::Expired { operation, path }
-        } else if is_definite(&source) {
-            Self::Refused { operation, path, source }
-        } else {
-            Self::Unsure { operation, path, source }
+    /// Says what a failed call was.
+    pub(super) fn of(operation: &'static str, path: String, failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(source) => Self::Refused { operation, path, source },
+            Failure::Unsure(source) => Self::Unsure { operation, path, source },
+            Failure::Over => Self::Expired { operation, path },
         }
     }
 
     /// Returns a server's refusal, which says that nothing was done.
     #[must_use]
-    pub const fn refusal(&self) -> Option<&zookeeper_client::Error> {
+    pub const fn refusal(&self) -> Option<Refusal> {
         match self {
-            Self::Refused { source, .. } => Some(source),
+            Self::Refused { source, .. } => Some(*source),
             Self::Unreachable { .. } | Self::Slow { .. } | Self::Unsure { .. } | Self::Expired { .. } => None,
         }
     }
 
     /// Says whether a server refused with this answer.
     #[must_use]
-    pub fn says(&self, answer: &zookeeper_client::Error) -> bool {
+    pub fn says(&self, answer: Refusal) -> bool {
         self.refusal() == Some(answer)
     }
 
@@ -104,71 +163,9 @@ impl Error {
     }
 }
 
-const fn is_over(error: &zookeeper_client::Error) -> bool {
-    use zookeeper_client::Error as E;
-    matches!(error, E::SessionExpired | E::AuthFailed | E::ClientClosed)
-}
-
-/// Knows the answers that only a server, or our own client before it sends anything, gives.
-///
-/// Whatever isn't named is taken for a lost answer: connection loss comes under several names.
-const fn is_definite(error: &zookeeper_client::Error) -> bool {
-    use zookeeper_client::Error as E;
-    matches!(
-        error,
-        E::BadArguments(_)
-            | E::NoNode
-            | E::NoAuth
-            | E::BadVersion
-            | E::NoChildrenForEphemerals
-            | E::NodeExists
-            | E::NotEmpty
-            | E::InvalidAcl
-            | E::NotReadOnly
-            | E::NoWatcher
-            | E::QuotaExceeded
-            | E::Throttled
-            | E::MarshallingError
-            | E::Unimplemented
-    )
-}
-
-fn advice(source: &zookeeper_client::Error) -> &'static str {
-    if *source == zookeeper_client::Error::NoAuth {
+const fn advice(source: Refusal) -> &'static str {
+    if matches!(source, Refusal::NoAuth) {
         return ": the user in --zk has no right to it; write zk://USER:PASSWORD@HOST:PORT/PATH with the user that made it";
     }
     ""
-}
-
-#[cfg(test)]
-mod tests {
-    use zookeeper_client::Error as E;
-
-    use super::*;
-
-    #[test]
-    fn a_lost_answer_is_never_taken_for_a_refusal() {
-        let class = |source| match Error::of("write", "/a".to_owned(), source) {
-            Error::Refused { .. } => "refused",
-            Error::Unsure { .. } => "unsure",
-            Error::Expired { .. } => "expired",
-            Error::Unreachable { .. } | Error::Slow { .. } => "not a call",
-        };
-        for source in [E::BadVersion, E::NoNode, E::NodeExists, E::NoAuth] {
-            assert_eq!(class(source), "refused");
-        }
-        for source in [
-            E::ConnectionLoss,
-            E::Timeout,
-            E::SessionMoved,
-            E::RuntimeInconsistent,
-            E::UnexpectedErrorCode(-7),
-            E::UnexpectedError("no answer".to_owned()),
-        ] {
-            assert_eq!(class(source), "unsure");
-        }
-        for source in [E::SessionExpired, E::ClientClosed, E::AuthFailed] {
-            assert_eq!(class(source), "expired");
-        }
-    }
 }

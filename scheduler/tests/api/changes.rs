@@ -6,12 +6,13 @@ use reqwest::Method;
 use crate::fixture::{History, bundle};
 use crate::server::{Server, TOKEN, grant, problem};
 
-const CHANGES: [(&str, &str); 5] = [
+const CHANGES: [(&str, &str); 6] = [
     ("PUT", "/api/v2/platform"),
     ("POST", "/api/v2/platform/stop"),
     ("POST", "/api/v2/platform/start"),
     ("POST", "/api/v2/platform/uninstall"),
     ("POST", "/api/v2/platform/instances/worker-0/restart"),
+    ("POST", "/api/v2/admin/new-framework"),
 ];
 
 #[tokio::test]
@@ -54,7 +55,8 @@ async fn each_verb_asks_for_what_it_says() {
     }
     let asked = server.asked.lock().unwrap();
     let wishes: Vec<_> = asked.iter().map(|request| request.wish.clone()).collect();
-    assert_eq!(wishes, [Wish::Stop, Wish::Start, Wish::Uninstall, Wish::Restart("worker-0".into())]);
+    assert_eq!(wishes[..4], [Wish::Stop, Wish::Start, Wish::Uninstall, Wish::Restart("worker-0".into())]);
+    assert!(matches!(&wishes[4..], [Wish::NewFramework { framework }] if !framework.as_str().is_empty()));
     assert!(asked.iter().all(|request| request.key.is_none()));
 }
 
@@ -83,7 +85,7 @@ async fn a_refusal_has_the_status_of_its_kind() {
             Wish::Stop => (RejectionKind::Conflict, Vec::new()),
             Wish::Start => (RejectionKind::Unavailable, Vec::new()),
             Wish::Restart(_) => (RejectionKind::NotFound, Vec::new()),
-            Wish::Uninstall => (RejectionKind::Invalid, Vec::new()),
+            Wish::Uninstall | Wish::NewFramework { .. } => (RejectionKind::Invalid, Vec::new()),
             Wish::Apply { .. } | Wish::SetToken(_) => {
                 (RejectionKind::Invalid, vec![("spec.workers.count".to_owned(), "too many".to_owned())])
             }
@@ -99,6 +101,7 @@ async fn a_refusal_has_the_status_of_its_kind() {
         "503 unavailable: no",
         "400 invalid: no",
         "404 not-found: no",
+        "400 invalid: no",
     ];
     for ((method, path), expected) in CHANGES.into_iter().zip(expected) {
         let answer = server.change(method.parse().unwrap(), path, document.clone()).await;

@@ -78,6 +78,7 @@ impl Server {
         let api = Api {
             published: watch::channel(Arc::new(published)).1,
             replica: replica.subscribe(),
+            peers: watch::channel(Arc::default()).1,
             requests,
             artifacts: Arc::clone(&artifacts),
             clock: Arc::new(|| Timestamp(5_000_000)),

@@ -1,7 +1,7 @@
 //! Entries of every kind, at random, from few enough names that they meet.
 
 use epic_common::conversation::{Phase, Report, ServiceReport};
-use epic_common::ids::{AgentId, Attempt, Digest, InstanceId, RoleId, TaskId, UpdateId};
+use epic_common::ids::{AgentId, Attempt, Digest, FrameworkId, InstanceId, RoleId, TaskId, UpdateId};
 use epic_common::manifest::Cardinality;
 use epic_common::resources::{Bytes, Grant, MilliCpus};
 use epic_common::spec::Ceiling;
@@ -53,6 +53,7 @@ pub(crate) fn fact() -> impl Strategy<Value = Fact> {
             advertise
         }),
         any::<u64>().prop_map(|epoch| Fact::Barrier { epoch }),
+        (NAME, key()).prop_map(|(id, key)| Fact::FrameworkReplaced { framework: FrameworkId::new(id), key }),
     ]
 }
 

@@ -6,7 +6,9 @@ use epic_scheduler::journal::codec::{decode_batch, decode_snapshot, encode_batch
 use epic_scheduler_core::invariants;
 use epic_scheduler_core::state::entry::{Entry, Index};
 
-use crate::samples::{FIRST, KINDS, every_kind, every_kind_of_the_first_batch, number, state, state_after};
+use crate::samples::{
+    FIRST, KINDS, every_kind, every_kind_of_the_first_batch, every_kind_of_the_second_batch, number, state, state_after,
+};
 
 /// Reads a file of hexadecimal digits; what is written today is shown if there is none.
 fn fixture(name: &str, today: &[u8]) -> Vec<u8> {
@@ -34,7 +36,12 @@ fn the_first_batch_and_snapshot_are_read() {
 
 #[test]
 fn the_second_batch_and_snapshot_are_read_with_who_led() {
-    check(2, every_kind());
+    check(2, every_kind_of_the_second_batch());
+}
+
+#[test]
+fn the_third_batch_and_snapshot_are_read_with_a_framework_that_was_replaced() {
+    check(3, every_kind());
 }
 
 #[test]

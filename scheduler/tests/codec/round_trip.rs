@@ -4,12 +4,28 @@ use epic_common::time::Timestamp;
 use epic_scheduler::journal::codec::{decode_batch, decode_snapshot, encode_batch, encode_snapshot};
 use epic_scheduler_core::invariants;
 use epic_scheduler_core::state::State;
-use epic_scheduler_core::state::entry::{Entry, Fact, Index};
+use epic_scheduler_core::state::entry::{Entry, Fact, Index, KNOWN};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use prost::Message as _;
 
 use crate::arbitrary::{entry, fact};
 use crate::history::fold;
+use crate::samples::every_kind;
+
+/// `Fact::number` tells other replicas what is needed to read an entry.
+#[test]
+fn the_number_of_each_kind_is_that_of_its_field() {
+    for entry in every_kind() {
+        let bytes = encode_batch(Index(1), std::slice::from_ref(&entry));
+        let batch = epic_proto::epic::v1::Batch::decode(&bytes[..]).unwrap();
+        let mut alone = batch.entries[0].clone();
+        alone.at_micros = 0;
+        let key = prost::encoding::decode_varint(&mut &alone.encode_to_vec()[..]).unwrap();
+        assert_eq!(u64::from(entry.fact.number()), key >> 3, "{:?}", entry.fact);
+        assert!(entry.fact.number() <= KNOWN);
+    }
+}
 
 proptest! {
     #[test]

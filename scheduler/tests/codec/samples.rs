@@ -1,7 +1,7 @@
 //! One entry of every kind, with every field set; and the state that they lead to.
 
 use epic_common::conversation::{Phase, Report, ServiceReport};
-use epic_common::ids::{Digest, UpdateId};
+use epic_common::ids::{Digest, FrameworkId, UpdateId};
 use epic_common::manifest::Cardinality;
 use epic_common::resources::{Bytes, Grant, MilliCpus};
 use epic_common::spec::Ceiling;
@@ -14,8 +14,16 @@ use epic_scheduler_core::state::platform::{Bundle, Desired, Endpoint, RoleNeeds}
 /// The position of the first entry of [`every_kind`].
 pub(crate) const FIRST: u64 = 41;
 
-/// One entry of every kind that the second batch has.
+/// One entry of every kind.
 pub(crate) fn every_kind() -> Vec<Entry> {
+    let framework = FrameworkId::new("1c9f6c3e-6c3c-4f43-a0a8-5a3b4ad5b5b1");
+    let fact = Fact::FrameworkReplaced { framework, key: Some("/api/v2/admin/new-framework k".to_owned()) };
+    let replaced = Entry { at: Timestamp(1_799_999_999_000_000), fact };
+    std::iter::once(replaced).chain(every_kind_of_the_second_batch()).collect()
+}
+
+/// One entry of every kind that the second batch has.
+pub(crate) fn every_kind_of_the_second_batch() -> Vec<Entry> {
     let claim = Fact::LeaderClaimed {
         epoch: 3,
         replica: "7a1d3c52-55c0-4b0e-8a43-0f6f0d7c1b12".to_owned(),
@@ -98,11 +106,12 @@ pub(crate) const fn number(fact: &Fact) -> usize {
         Fact::DocumentChanged { .. } => 13,
         Fact::LeaderClaimed { .. } => 14,
         Fact::Barrier { .. } => 15,
+        Fact::FrameworkReplaced { .. } => 16,
     }
 }
 
 /// How many kinds there are.
-pub(crate) const KINDS: usize = 16;
+pub(crate) const KINDS: usize = 17;
 
 fn desired() -> Desired {
     Desired {

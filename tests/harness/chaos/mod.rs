@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use epic_scheduler::journal::ring;
 use epic_scheduler::mesos::masters::Masters;
-use epic_scheduler::zookeeper::Session;
+use epic_scheduler::zookeeper::{Connect, Session};
 
 use crate::cluster::{Cluster, Part};
 use crate::process::tail;
@@ -152,7 +152,7 @@ pub async fn play(plan: Plan, mut say: impl FnMut(&str)) -> Result<Figures> {
 /// Makes a journal so small that replicas take snapshots and write over old batches.
 async fn small_journal(url: &str) -> Result<()> {
     let Masters::ZooKeeper(path) = Masters::parse(url)? else { bail!("{url} is no place in ZooKeeper") };
-    let session = Session::connect(&path, SESSION, Duration::from_secs(10)).await?;
+    let session = Session::connect(&Connect::new(path, SESSION), Duration::from_secs(10)).await?;
     ring::init_with(&session, SLOTS).await.context("cannot make the journal")?;
     session.close(SESSION).await;
     Ok(())

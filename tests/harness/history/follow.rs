@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use epic_scheduler::journal::codec;
 use epic_scheduler::journal::ring::{self, Next, Ring};
 use epic_scheduler::mesos::masters::{Masters, ZooKeeperPath};
-use epic_scheduler::zookeeper::Session;
+use epic_scheduler::zookeeper::{Connect, Session};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -114,7 +114,7 @@ impl Reader {
     /// Reads on until the session is over or something is wrong.
     async fn read(&mut self) -> Over {
         let lost = |error: anyhow::Error| Over::Lost(error);
-        let session = match Session::connect(&self.path, SESSION, CONNECT_WITHIN).await {
+        let session = match Session::connect(&Connect::new(self.path.clone(), SESSION), CONNECT_WITHIN).await {
             Ok(session) => session,
             Err(error) => return lost(error.into()),
         };

@@ -159,6 +159,7 @@ impl History {
                 ensure!(state.meaning() == Meaning::Ended, "Mesos has {task} ({state}), which isn't to be there");
             }
             Fact::Uninstalled | Fact::UninstallBegun { .. } => bail!("nobody asked for an uninstall"),
+            Fact::FrameworkReplaced { .. } => bail!("nobody asked for another framework"),
             Fact::TokenSet { .. }
             | Fact::PlatformApplied { .. }
             | Fact::PlatformStopped { .. }

@@ -50,6 +50,7 @@ impl History {
             | Fact::PlatformStopped { .. }
             | Fact::PlatformStarted { .. }
             | Fact::UninstallBegun { .. }
+            | Fact::FrameworkReplaced { .. }
             | Fact::Uninstalled
             | Fact::KillDecided { .. }
             | Fact::ReplacementDecided { .. }

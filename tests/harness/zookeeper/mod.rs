@@ -22,7 +22,7 @@ use server::{Ports, Server};
 pub struct ZooKeeper {
     // Fields are dropped in this order: the servers end before their data is removed.
     servers: Vec<Server>,
-    _work: TempDir,
+    work: TempDir,
     network: Network,
 }
 
@@ -69,7 +69,7 @@ impl ZooKeeper {
         let ports = (1..=count).map(|last| Ports::free(&network, last)).collect::<Result<Vec<_>>>()?;
         let make = |index| Server::new(work.path(), index, &ports, (pace, heap_mib));
         let servers = (0..ports.len()).map(make).collect::<Result<Vec<_>>>()?;
-        let mut zookeeper = Self { servers, _work: work, network };
+        let mut zookeeper = Self { servers, work, network };
         zookeeper.restart().await?;
         Ok(zookeeper)
     }
@@ -104,6 +104,15 @@ impl ZooKeeper {
     /// Ends all servers with SIGKILL; their data stays.
     pub fn kill(&mut self) {
         self.servers.iter_mut().for_each(Server::kill);
+    }
+
+    /// Removes the data of all servers while none runs.
+    ///
+    /// # Errors
+    /// When one runs, or the data can't be removed.
+    pub fn empty(&mut self) -> Result<()> {
+        ensure!(!self.servers.iter().any(Server::was_started), "ZooKeeper runs");
+        (0..self.servers.len()).try_for_each(|index| server::empty(self.work.path(), index))
     }
 
     /// Ends one server with SIGKILL; its data stays.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -42,9 +42,8 @@ impl Server {
     /// Writes the files of one of the servers that listen on `all`; starts nothing.
     pub(super) fn new(work: &Path, index: usize, all: &[Ports], (pace, heap_mib): (Pace, u32)) -> Result<Self> {
         let home = home(work, index);
-        let data = home.join("data");
-        fs::create_dir_all(&data)?;
-        fs::write(data.join("myid"), (index + 1).to_string()).context("cannot write myid")?;
+        let data = data(work, index);
+        make(&data, index)?;
         let file = home.join("zoo.cfg");
         fs::write(&file, settings(&data, index, all, pace)).context("cannot write zoo.cfg")?;
         // With all of the directory's jars on the class path the loggers call each other for ever.
@@ -103,6 +102,22 @@ impl Server {
     pub(super) fn log_tail(&self, lines: usize) -> String {
         tail(self.program.log(), lines)
     }
+}
+
+/// Removes what a server that doesn't run has written.
+pub(super) fn empty(work: &Path, index: usize) -> Result<()> {
+    let data = data(work, index);
+    fs::remove_dir_all(&data).context("cannot empty ZooKeeper")?;
+    make(&data, index)
+}
+
+fn make(data: &Path, index: usize) -> Result<()> {
+    fs::create_dir_all(data)?;
+    fs::write(data.join("myid"), (index + 1).to_string()).context("cannot write myid")
+}
+
+fn data(work: &Path, index: usize) -> PathBuf {
+    home(work, index).join("data")
 }
 
 async fn srvr(address: SocketAddr) -> Result<String> {

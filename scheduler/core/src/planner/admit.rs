@@ -21,7 +21,7 @@ pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
             draft.plan.answers.push((*client, Ok(Grantal { index, message })));
             continue;
         }
-        match decide(draft, policy, request) {
+        match decide(draft, (session, policy), request) {
             Ok((Some(place), message)) => draft.plan.batch.grants.push((*client, place, message)),
             Ok((None, message)) => {
                 let answer: Answer = Ok(Grantal { index: draft.state.index, message });
@@ -35,7 +35,7 @@ pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
 /// Answers the place of the entry that grants the wish, `None` if nothing has to change.
 type Decision = Result<(Option<usize>, String), Rejection>;
 
-fn decide(draft: &mut Draft<'_>, policy: &Policy, request: &Request) -> Decision {
+fn decide(draft: &mut Draft<'_>, (session, policy): (&Session, &Policy), request: &Request) -> Decision {
     let key = request.key.clone();
     match &request.wish {
         Wish::Apply { desired, framework, by } => apply(draft, policy, (desired, framework), (*by, key)),
@@ -43,6 +43,7 @@ fn decide(draft: &mut Draft<'_>, policy: &Policy, request: &Request) -> Decision
         Wish::Start => set_run(draft, Run::Running, key),
         Wish::Uninstall => set_run(draft, Run::Uninstalling, key),
         Wish::Restart(instance) => restart(draft, instance, key),
+        Wish::NewFramework { framework } => new_framework(draft, session, (framework, key)),
         Wish::SetToken(sha256) => Ok((set_token(draft, *sha256), "the token is set".to_owned())),
     }
 }
@@ -198,6 +199,42 @@ fn restart(draft: &mut Draft<'_>, id: &InstanceId, key: Option<String>) -> Decis
     };
     let place = draft.decide(Fact::KillDecided { task, why: "a restart was asked for".to_owned(), key });
     Ok((Some(place), format!("{id} is being restarted")))
+}
+
+/// Only what Mesos has removed can be replaced: as long as it knows the old one, its tasks may live.
+fn new_framework(
+    draft: &mut Draft<'_>,
+    session: &Session,
+    (framework, key): (&FrameworkId, Option<String>),
+) -> Decision {
+    let title = "there is no need for a new framework id";
+    let Some(current) = draft.state.framework.clone() else {
+        let detail = "none was ever chosen; one is with epicctl platform apply -f FILE";
+        return Err(Rejection::new(RejectionKind::Conflict, title, detail));
+    };
+    if !session.removed {
+        let detail = format!(
+            "Mesos has not said that {current} was removed, so its tasks may live; to end them use epicctl platform uninstall"
+        );
+        return Err(Rejection::new(RejectionKind::Conflict, title, detail));
+    }
+    let fact = Fact::FrameworkReplaced { framework: framework.clone(), key };
+    is_known_by_all(session, &fact)?;
+    Ok((Some(draft.decide(fact)), format!("{framework} takes the place of {current}; members are started again")))
+}
+
+/// Refuses what another replica could not read: it would stop following.
+fn is_known_by_all(session: &Session, fact: &Fact) -> Result<(), Rejection> {
+    match &session.elder {
+        Some(elder) if elder.knows < fact.number() => {
+            let detail = format!(
+                "the replica at {} is of an earlier version that can't read it; upgrade that replica, then try again",
+                elder.advertise
+            );
+            Err(Rejection::new(RejectionKind::Conflict, "not every replica knows this kind of change", detail))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn nothing_there() -> Rejection {

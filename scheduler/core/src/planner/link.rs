@@ -27,7 +27,11 @@ pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &P
             return barrier(plan, state, session, now);
         }
         let suppressed = state.unplaced.is_empty();
-        plan.subscribe = Some(Subscribe { framework: framework.clone(), suppressed: suppressed || ending });
+        plan.subscribe = Some(Subscribe {
+            framework: framework.clone(),
+            suppressed: suppressed || ending,
+            not_after: policy.barrier.and_then(|within| session.barrier.map(|at| at + within)),
+        });
     }
 }
 

@@ -127,6 +127,19 @@ pub struct Session {
     pub barrier: Option<Timestamp>,
     /// How often somebody else has taken the subscription over.
     pub taken_over: u32,
+    /// The replica that knows the fewest kinds of entries, if any knows fewer than this one.
+    pub elder: Option<Elder>,
+    /// Whether Mesos has removed the framework, so that its id is of no use any more.
+    pub removed: bool,
+}
+
+/// A replica of an earlier version, which must be able to read what is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elder {
+    /// Where it is reached.
+    pub advertise: String,
+    /// The highest [number](crate::state::entry::Fact::number) of an entry that it can read.
+    pub knows: u32,
 }
 
 impl Session {

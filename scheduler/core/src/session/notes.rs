@@ -89,8 +89,10 @@ impl Session {
         let retry = now + policy.resubscribe.jittered(failures, now.0);
         self.link = match end {
             LinkEnd::Said(text) if text.contains("Framework has been removed") => {
-                self.torn_down = true;
-                let why = format!("Mesos says: {text}. This framework id can't be used again; its tasks were killed");
+                (self.torn_down, self.removed) = (true, true);
+                let next = "if that was not meant, begin anew with epicctl admin new-framework --yes";
+                let why =
+                    format!("Mesos says: {text}. This framework id can't be used again; its tasks were killed; {next}");
                 Link::Stopped { why }
             }
             LinkEnd::Said(text) if is_failover(&text) && policy.barrier.is_none() => {
@@ -157,8 +159,8 @@ impl Session {
                 self.kills.remove(task);
             }
         }
-        if matches!(entry.fact, Fact::Uninstalled) {
-            self.torn_down = false;
+        if matches!(entry.fact, Fact::Uninstalled | Fact::FrameworkReplaced { .. }) {
+            (self.torn_down, self.removed) = (false, false);
             self.unmet.clear();
             // The next framework's attempts may have the same names.
             self.updates.clear();

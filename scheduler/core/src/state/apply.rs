@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use epic_common::ids::{AgentId, InstanceId, TaskId};
+use epic_common::ids::{AgentId, FrameworkId, InstanceId, TaskId};
 use epic_common::time::Timestamp;
 
 use super::entry::{Entry, Fact, LaunchDecided, StatusRecorded};
@@ -56,6 +56,7 @@ impl State {
                 let (epoch, replica, advertise) = (*epoch, replica.clone(), advertise.clone());
                 self.leader = Some(Leader { epoch, replica, advertise, since: entry.at });
             }
+            Fact::FrameworkReplaced { framework, .. } => self.framework_replaced(entry.at, framework, &mut touched),
             // A barrier's place in the journal is all there is to it.
             Fact::LeaderClaimed { .. } | Fact::Barrier { .. } => {}
         }
@@ -143,6 +144,26 @@ impl State {
             frameworks_chosen: self.frameworks_chosen,
             ..Self::default()
         };
+    }
+
+    /// Mesos has ended every task of the old one; the ledger stays, since reservations belong to the role.
+    fn framework_replaced(&mut self, at: Timestamp, framework: &FrameworkId, touched: &mut Touched) {
+        self.framework = Some(framework.clone());
+        self.frameworks_chosen += 1;
+        touched.tasks = self.tasks.keys().cloned().collect();
+        touched.members = true;
+        (self.tasks, self.on_agent, self.executors, self.strangers) = Default::default();
+        (self.launching, self.killing, self.unreachable) = Default::default();
+        let all: Vec<_> = self.instances.keys().cloned().collect();
+        for id in all {
+            if let Some(instance) = self.instances.get_mut(&id)
+                && let Some(task) = instance.live.take()
+            {
+                (instance.since, instance.failures, instance.not_before) = (at, 0, at);
+                instance.last_end = format!("attempt {} ended as Mesos removed the framework", task.attempt);
+            }
+            self.settle(&id);
+        }
     }
 
     fn launch_decided(&mut self, at: Timestamp, decided: &LaunchDecided, touched: &mut Touched) {

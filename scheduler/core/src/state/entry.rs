@@ -129,6 +129,13 @@ pub enum Fact {
         /// The leader's.
         epoch: u64,
     },
+    /// Mesos has removed the framework with all its tasks; what was wanted is wanted of a new one.
+    FrameworkReplaced {
+        /// A UUID that nobody else has.
+        framework: FrameworkId,
+        /// The request's idempotency key.
+        key: Option<String>,
+    },
 }
 
 /// An attempt is to be started.
@@ -184,6 +191,11 @@ pub struct Ended {
     pub not_before: Timestamp,
 }
 
+/// The highest number of a kind of entry that this program knows.
+pub const KNOWN: u32 = 19;
+/// What every replica knows that doesn't say what it knows.
+pub const KNOWN_BY_ALL: u32 = 17;
+
 impl Fact {
     /// Returns the idempotency key of the request that asked for it.
     #[must_use]
@@ -193,6 +205,7 @@ impl Fact {
             | Self::PlatformStopped { key }
             | Self::PlatformStarted { key }
             | Self::UninstallBegun { key }
+            | Self::FrameworkReplaced { key, .. }
             | Self::KillDecided { key, .. } => key.as_deref(),
             Self::FrameworkChosen { .. }
             | Self::TokenSet { .. }
@@ -234,7 +247,34 @@ impl Fact {
             | Self::StrangerSeen { .. }
             | Self::ReservationSeen { .. }
             | Self::DocumentChanged { .. }
-            | Self::Barrier { .. } => 512,
+            | Self::Barrier { .. }
+            | Self::FrameworkReplaced { .. } => 512,
+        }
+    }
+
+    /// Returns the number of its kind in the journal's encoding (`proto/epic/v1/journal.proto`).
+    ///
+    /// Kinds are numbered in the order in which versions have added them, so that one number says what a program knows.
+    #[must_use]
+    pub const fn number(&self) -> u32 {
+        match self {
+            Self::FrameworkChosen { .. } => 2,
+            Self::TokenSet { .. } => 3,
+            Self::PlatformApplied { .. } => 4,
+            Self::PlatformStopped { .. } => 5,
+            Self::PlatformStarted { .. } => 6,
+            Self::UninstallBegun { .. } => 7,
+            Self::Uninstalled => 8,
+            Self::LaunchDecided(_) => 9,
+            Self::KillDecided { .. } => 10,
+            Self::ReplacementDecided { .. } => 11,
+            Self::StatusRecorded(_) => 12,
+            Self::StrangerSeen { .. } => 13,
+            Self::ReservationSeen { .. } => 14,
+            Self::DocumentChanged { .. } => 15,
+            Self::LeaderClaimed { .. } => 16,
+            Self::Barrier { .. } => 17,
+            Self::FrameworkReplaced { .. } => 19,
         }
     }
 }

@@ -69,6 +69,9 @@ fn fact_to_proto(fact: &Fact) -> Kind {
             advertise: advertise.clone(),
         }),
         Fact::Barrier { epoch } => Kind::Barrier(proto::Barrier { epoch: *epoch }),
+        Fact::FrameworkReplaced { framework, key } => {
+            Kind::FrameworkReplaced(proto::FrameworkReplaced { framework: framework.to_string(), key: key.clone() })
+        }
     }
 }
 
@@ -114,6 +117,9 @@ fn fact(kind: Kind) -> Result<Fact, Flaw> {
             Fact::LeaderClaimed { epoch: fact.epoch, replica: fact.replica, advertise: fact.advertise }
         }
         Kind::Barrier(proto::Barrier { epoch }) => Fact::Barrier { epoch },
+        Kind::FrameworkReplaced(fact) => {
+            Fact::FrameworkReplaced { framework: name("framework_replaced.framework", &fact.framework)?, key: fact.key }
+        }
     })
 }
 

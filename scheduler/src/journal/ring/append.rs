@@ -2,15 +2,17 @@
 
 use std::cmp::Ordering;
 
+use epic_common::time::Timestamp;
+
 use super::{Error, Ring, record};
 use crate::journal::PAYLOAD_BYTES_MAX;
-use crate::zookeeper::Pauses;
+use crate::zookeeper::{Pauses, Refusal};
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Append {
-    /// It stands, for good.
-    Durable,
+    /// It stands, for good, since this time by ZooKeeper's clock.
+    Durable(Timestamp),
     /// Another replica has written this number, or one after it. Whoever is told so leads no more;
     /// what stands is found by reading on.
     Deposed,
@@ -45,7 +47,7 @@ impl Ring {
         let appended = self.write(batch, &bytes).await?;
         let mut tally = self.tally();
         tally.pending = None;
-        if appended == Append::Durable {
+        if matches!(appended, Append::Durable(_)) {
             tally.followed(batch, payload.len());
         }
         Ok(appended)
@@ -66,8 +68,8 @@ impl Ring {
         let mut pauses = Pauses::default();
         loop {
             let doubt = match self.session.write(&path, bytes, Some(version)).await {
-                Ok(_) => return Ok(Append::Durable),
-                Err(error) if error.is_unsure() || error.says(&zookeeper_client::Error::BadVersion) => error,
+                Ok(written) => return Ok(Append::Durable(written.modified)),
+                Err(error) if error.is_unsure() || error.says(Refusal::BadVersion) => error,
                 Err(error) => return Err(error.into()),
             };
             // Else a server that lags could show what was there before.
@@ -77,7 +79,9 @@ impl Ring {
                 Ordering::Less => return Err(self.behind(batch)),
                 Ordering::Equal if pauses.pause().await => {}
                 Ordering::Equal => return Err(doubt.into()),
-                Ordering::Greater if node.version == version + 1 && node.bytes == bytes => return Ok(Append::Durable),
+                Ordering::Greater if node.version == version + 1 && node.bytes == bytes => {
+                    return Ok(Append::Durable(node.modified));
+                }
                 Ordering::Greater => return Ok(Append::Deposed),
             }
         }

@@ -5,10 +5,9 @@
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use zookeeper_client::Error as Refusal;
 
 use super::{Error, record};
-use crate::zookeeper::{self, Kind, Session};
+use crate::zookeeper::{self, Kind, Refusal, Session};
 
 /// What came of making a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +72,7 @@ pub async fn init_with(session: &Session, slots: u32) -> Result<Initialised, Err
 pub(super) async fn read(session: &Session) -> Result<Root, Error> {
     let url = || session.path().to_string();
     let node = match session.surely(|| session.read("/")).await {
-        Err(error) if error.says(&Refusal::NoNode) => {
+        Err(error) if error.says(Refusal::NoNode) => {
             return Err(Error::NotInitialised { url: url(), begun: false });
         }
         outcome => outcome?,
@@ -94,7 +93,7 @@ pub(super) async fn read(session: &Session) -> Result<Root, Error> {
 /// Makes a node that lasts; one that is there already will do.
 pub(super) async fn make(session: &Session, path: &str, bytes: &[u8]) -> Result<(), zookeeper::Error> {
     match session.surely(|| session.create(path, bytes, Kind::Lasting)).await {
-        Err(error) if error.says(&Refusal::NodeExists) => Ok(()),
+        Err(error) if error.says(Refusal::NodeExists) => Ok(()),
         outcome => outcome.map(drop),
     }
 }
@@ -102,7 +101,7 @@ pub(super) async fn make(session: &Session, path: &str, bytes: &[u8]) -> Result<
 /// Writes a node that was never written; what another call wrote there will do.
 async fn write_first(session: &Session, path: &str, bytes: &[u8]) -> Result<(), zookeeper::Error> {
     match session.surely(|| session.write(path, bytes, Some(0))).await {
-        Err(error) if error.says(&Refusal::BadVersion) => Ok(()),
+        Err(error) if error.says(Refusal::BadVersion) => Ok(()),
         outcome => outcome.map(drop),
     }
 }

@@ -5,12 +5,11 @@
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use zookeeper_client::Error as Refusal;
 
 use super::init::{POINTER, SNAPSHOTS, json, make};
 use super::{Error, Flaw, Ring};
 use crate::journal::Snapshot;
-use crate::zookeeper::{Pauses, Session};
+use crate::zookeeper::{Pauses, Refusal, Session};
 
 /// Which snapshot is to be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +110,7 @@ impl Ring {
             let ours = Moved { stands: pointer.batch, previous };
             let doubt = match self.session.write(POINTER, &bytes, Some(before.version)).await {
                 Ok(_) => return Ok(ours),
-                Err(error) if error.is_unsure() || error.says(&Refusal::BadVersion) => error,
+                Err(error) if error.is_unsure() || error.says(Refusal::BadVersion) => error,
                 Err(error) => return Err(error.into()),
             };
             before = self.pointed().await?;
@@ -140,7 +139,7 @@ impl Ring {
     async fn remove(&self, name: &str) -> Result<(), Error> {
         let path = path_of(name);
         let chunks = match self.session.surely(|| self.session.children(&path)).await {
-            Err(error) if error.says(&Refusal::NoNode) => return Ok(()),
+            Err(error) if error.says(Refusal::NoNode) => return Ok(()),
             outcome => outcome?,
         };
         for chunk in chunks {
@@ -152,7 +151,7 @@ impl Ring {
     async fn read_chunk(&self, name: &str, chunk: u32) -> Result<Result<Vec<u8>, Flaw>, Error> {
         let path = format!("{}/{chunk}", path_of(name));
         let node = match self.session.surely(|| self.session.read(&path)).await {
-            Err(error) if error.says(&Refusal::NoNode) => return Ok(Err(Flaw::Missing { chunk })),
+            Err(error) if error.says(Refusal::NoNode) => return Ok(Err(Flaw::Missing { chunk })),
             outcome => outcome?,
         };
         let Some((sum, bytes)) = node.bytes.split_at_checked(4) else { return Ok(Err(Flaw::Short)) };
@@ -180,7 +179,7 @@ fn framed(bytes: &[u8]) -> Vec<u8> {
 
 async fn delete(session: &Session, path: &str) -> Result<(), Error> {
     match session.surely(|| session.delete(path)).await {
-        Err(error) if error.says(&Refusal::NoNode) => Ok(()),
+        Err(error) if error.says(Refusal::NoNode) => Ok(()),
         outcome => Ok(outcome?),
     }
 }

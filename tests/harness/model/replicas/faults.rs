@@ -1,5 +1,6 @@
 //! What can happen to replicas: they die and come back, stop and go on, and lose `ZooKeeper` and find it again.
 
+use epic_common::machine::Machine;
 use epic_scheduler_core::election::Input as Heard;
 
 use super::{Process, Replicas};
@@ -70,6 +71,15 @@ impl Replicas {
         replica.watched = None;
         replica.asked.clear();
         replica.heard.extend([Heard::Expired, Heard::Connected]);
+    }
+
+    /// Lets a leader that has nothing on its way make room for another; does nothing to others.
+    pub fn abdicate(&mut self, who: usize) {
+        let now = self.now;
+        if self.all[who].process == Process::Running && self.all[who].proposed.is_none() {
+            self.all[who].election.handle(now, Heard::Abdicate);
+            self.collect(who);
+        }
     }
 
     /// Writes the batch that a replica proposed without telling it so yet; tells whether there was one that could land.

@@ -42,6 +42,8 @@ pub enum Process {
 pub struct Replica {
     /// How its process is.
     pub process: Process,
+    /// By how many microseconds its clock is ahead.
+    pub skew: i64,
     /// Whether it reaches `ZooKeeper`.
     pub is_connected: bool,
     /// Who leads.
@@ -144,6 +146,7 @@ impl Replicas {
         }
         Replica {
             process: Process::Running,
+            skew: 0,
             is_connected: true,
             election: Election::new(policy().resubscribe),
             director: Director::new(state, cautious()),
@@ -164,7 +167,8 @@ impl Replicas {
     }
 
     fn tell(&mut self, who: usize, input: Input) {
-        self.all[who].director.handle(self.now, input);
+        let now = self.all[who].clock(self.now);
+        self.all[who].director.handle(now, input);
         self.collect(who);
     }
 
@@ -174,7 +178,7 @@ impl Replicas {
     ///
     /// If it wants what isn't backed by what it has applied, or subscribes though another one has claimed.
     pub fn collect(&mut self, who: usize) {
-        let now = self.now;
+        let now = self.all[who].clock(self.now);
         while let Some(output) = self.active(who).and_then(|replica| replica.director.poll(now)) {
             let replica = &mut self.all[who];
             let stream = replica.director.session().link.stream().cloned();
@@ -187,6 +191,7 @@ impl Replicas {
                 }
                 Output::Subscribe(subscribe) => {
                     assert_eq!(replica.epoch, self.durable.epoch(), "{who} subscribes after another one has claimed");
+                    assert!(subscribe.not_after.is_some_and(|at| at >= now), "{who} subscribes too late");
                     let stream = self.mesos.subscribe(&subscribe).expect("nobody tore it down");
                     (replica.connection, replica.subscribed) = (Some(stream), false);
                     replica.incoming.clear();
@@ -209,7 +214,9 @@ impl Replicas {
         while let Some(output) = self.active(who).and_then(|replica| replica.election.poll(now)) {
             let replica = &mut self.all[who];
             match output {
-                Asked::Create(_) | Asked::List(_) | Asked::Watch { .. } => replica.asked.push_back(output),
+                Asked::Create(_) | Asked::List(_) | Asked::Watch { .. } | Asked::Withdraw { .. } => {
+                    replica.asked.push_back(output);
+                }
                 Asked::Claim => replica.is_chosen = true,
                 Asked::Pause => self.tell(who, Input::Paused),
                 Asked::Resume => self.tell(who, Input::Resumed),
@@ -233,10 +240,19 @@ impl Replicas {
         self.journal.push((self.durable.index.next(), entries.to_vec()));
         for entry in entries {
             assert!(entry.at >= self.durable.at, "time runs backwards in the journal");
+            assert!(entry.at <= self.now, "the clock of a replica is in the journal");
             self.history.committed(&self.durable, entry);
             self.durable.apply(entry);
         }
         invariants::check_all(&self.durable);
+    }
+}
+
+impl Replica {
+    /// Returns the time by its own clock.
+    #[must_use]
+    pub const fn clock(&self, now: Timestamp) -> Timestamp {
+        Timestamp(now.0.saturating_add_signed(self.skew))
     }
 }
 

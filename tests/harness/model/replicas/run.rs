@@ -19,7 +19,12 @@ impl Replicas {
     /// Lets time pass until something is due, but not beyond `until`.
     pub fn pass_time(&mut self, until: Timestamp) {
         let active = self.all.iter().filter(|replica| replica.process == Process::Running);
-        let due = active.flat_map(|replica| [replica.director.deadline(), replica.election.deadline()]).flatten();
+        let due = active.flat_map(|replica| {
+            let own = replica.director.deadline();
+            let decided = own.map(|at| Timestamp(at.0.saturating_add_signed(replica.skew.saturating_neg())));
+            [decided, replica.election.deadline()]
+        });
+        let due = due.flatten();
         let due = due.chain(self.mesos.deadline(self.now)).chain(self.zookeeper.deadline()).min();
         self.now = self.now.max(due.unwrap_or(until).min(until));
         for replica in self.all.iter().filter(|replica| replica.process == Process::Running && replica.is_connected) {

@@ -2,8 +2,7 @@
 
 use epic_common::machine::Machine;
 use epic_scheduler_core::director::Input;
-use epic_scheduler_core::election::{Input as Heard, Output as Asked};
-use epic_scheduler_core::state::entry::{Entry, Fact};
+use epic_scheduler_core::election::{self, Input as Heard, Output as Asked};
 
 use super::{Process, Replica, Replicas};
 use crate::model::Out;
@@ -130,12 +129,11 @@ impl Replicas {
     fn claim(&mut self, who: usize) {
         let replica = &mut self.all[who];
         let state = replica.director.state();
-        let (epoch, at) = (state.epoch() + 1, self.now.max(state.at));
-        let fact =
-            Fact::LeaderClaimed { epoch, replica: who.to_string(), advertise: format!("http://10.0.1.{who}:8080") };
+        let (epoch, advertise) = (state.epoch() + 1, format!("http://10.0.1.{who}:8080"));
+        let entry = election::claim(state, self.now, &who.to_string(), &advertise);
         self.zookeeper.touch(replica.session, self.now);
-        replica.claim = Some((replica.read, self.now));
-        self.append(epoch, &[Entry { at, fact }]);
+        replica.claim = Some((replica.read, replica.clock(self.now)));
+        self.append(epoch, &[entry]);
     }
 
     fn follow(&mut self, who: usize) {
@@ -144,8 +142,10 @@ impl Replicas {
         let claimed = replica.claim.take_if(|(batch, _)| *batch == replica.read).map(|(_, at)| at);
         replica.read += 1;
         self.tell(who, Input::Followed(first, entries));
-        if claimed.is_some() {
+        if let Some(clock) = claimed {
+            let journal = self.all[who].director.state().at;
             self.all[who].epoch = self.all[who].director.state().epoch();
+            self.tell(who, Input::Time { journal, clock });
             self.tell(who, Input::Lead { claimed });
         }
     }
@@ -162,6 +162,14 @@ impl Replicas {
             Asked::Create(ask) => Heard::CreateFailed { ask },
             Asked::List(ask) if works => {
                 Heard::Candidates { ask, own: self.zookeeper.own(replica.session), names: self.zookeeper.list() }
+            }
+            Asked::Withdraw { ask, own } => {
+                if works {
+                    self.zookeeper.delete(&own);
+                    self.notice();
+                }
+                let replica = &mut self.all[who];
+                return replica.heard.push_back(Heard::Withdrawn { ask });
             }
             Asked::Watch { ask, predecessor } if works => {
                 replica.watched = Some((ask, predecessor));

@@ -53,6 +53,10 @@ impl ZooKeeper {
         name(self.numbers)
     }
 
+    pub(super) fn delete(&mut self, candidate: &str) {
+        self.candidates.retain(|number, _| name(*number) != candidate);
+    }
+
     pub(super) fn own(&self, session: u64) -> Option<String> {
         self.candidates.iter().find(|(_, whose)| **whose == session).map(|(number, _)| name(*number))
     }

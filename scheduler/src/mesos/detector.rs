@@ -1,4 +1,4 @@
-//! The service that replicas and masters agree through: ZooKeeper.
+//! Finding the leading master where masters agree on it: in ZooKeeper.
 
 use std::fmt;
 use std::future::Future;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use crate::mesos::masters::ZooKeeperPath;
+use super::masters::ZooKeeperPath;
 
-/// What is read from the coordination service.
-pub trait Coordinator: fmt::Debug + Send + Sync {
+/// Finds the leading master.
+pub trait Detector: fmt::Debug + Send + Sync {
     /// Looks up which master leads now; `None` if none does.
     ///
     /// The answer may be out of date by the time it arrives: the master itself is the judge.
@@ -122,7 +122,7 @@ impl ZooKeeper {
     }
 }
 
-impl Coordinator for ZooKeeper {
+impl Detector for ZooKeeper {
     async fn leader_info(&self) -> Result<Option<LeaderInfo>, Error> {
         let looked = timeout(LOOK_TIMEOUT, self.look()).await;
         looked.unwrap_or_else(|_| Err(Error::Slow { servers: self.path.servers.join(",") }))

@@ -1,0 +1,108 @@
+//! What the election asks of ZooKeeper, carried out.
+
+use epic_common::time::Timestamp;
+use epic_scheduler_core::election::{Ask, Input};
+use tracing::warn;
+
+use crate::chain;
+use crate::peers::Peer;
+use crate::zookeeper::{Error, Kind, Refusal, Session};
+
+/// Where candidates are.
+const ELECTION: &str = "/election";
+
+/// Makes a candidate of this session.
+pub(super) async fn create(session: &Session, ask: Ask, own: &Peer) -> Input {
+    let about = serde_json::to_vec(own).expect("numbers and text are always JSON");
+    match session.create(&format!("{ELECTION}/candidate-"), &about, Kind::Numbered).await {
+        Ok(number) => Input::Created { ask, name: format!("candidate-{number:010}") },
+        Err(error) => {
+            warn!(error = chain(&error), "no candidate");
+            Input::CreateFailed { ask }
+        }
+    }
+}
+
+/// Asks what time it is where the journal is kept, by a write to this session's candidate.
+///
+/// # Errors
+///
+/// A server's refusal, such as that the candidate is gone; or no answer.
+pub(super) async fn time(session: &Session, candidate: &str, own: &Peer) -> Result<Timestamp, Error> {
+    let about = serde_json::to_vec(own).expect("numbers and text are always JSON");
+    let path = format!("{ELECTION}/{candidate}");
+    let written = session.surely(async || session.write(&path, &about, None).await).await?;
+    Ok(written.modified)
+}
+
+/// Removes the candidate of this session.
+pub(super) async fn withdraw(session: &Session, ask: Ask, own: &str) -> Input {
+    if let Err(error) = session.surely(async || session.delete(&format!("{ELECTION}/{own}")).await).await {
+        warn!(error = chain(&error), "the candidate stays");
+    }
+    Input::Withdrawn { ask }
+}
+
+/// Lists the candidates, and says which is of this session.
+pub(super) async fn list(session: &Session, ask: Ask, own: Option<&str>) -> Input {
+    match listed(session, own).await {
+        Ok((own, names)) => Input::Candidates { ask, own, names },
+        Err(error) => {
+            warn!(error = chain(&error), "candidates can't be listed");
+            Input::ListFailed { ask }
+        }
+    }
+}
+
+async fn listed(session: &Session, own: Option<&str>) -> Result<(Option<String>, Vec<String>), Error> {
+    let names = session.surely(async || session.children(ELECTION).await).await?;
+    if let Some(own) = own.filter(|own| names.iter().any(|name| name == own)) {
+        return Ok((Some(own.to_owned()), names));
+    }
+    // A creation whose answer was lost may have made one all the same.
+    for name in &names {
+        match session.read(&format!("{ELECTION}/{name}")).await {
+            Ok(node) if session.is_own(&node) => return Ok((Some(name.clone()), names)),
+            Ok(_) => {}
+            Err(error) if error.says(Refusal::NoNode) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((None, names))
+}
+
+/// Reads who takes part, at most [`PEERS_MAX`]; what isn't understood is left out.
+///
+/// # Errors
+///
+/// A server's refusal, or no answer.
+pub(super) async fn peers(session: &Session) -> Result<Vec<Peer>, Error> {
+    let mut names = session.surely(async || session.children(ELECTION).await).await?;
+    names.sort_unstable();
+    let mut peers = Vec::new();
+    for name in names.iter().take(PEERS_MAX) {
+        match session.read(&format!("{ELECTION}/{name}")).await {
+            Ok(node) => peers.extend(serde_json::from_slice::<Peer>(&node.bytes).ok()),
+            Err(error) if error.says(Refusal::NoNode) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(peers)
+}
+
+/// Waits until a candidate is gone.
+pub(super) async fn gone(session: Session, ask: Ask, predecessor: String) -> Input {
+    let path = format!("{ELECTION}/{predecessor}");
+    loop {
+        let watch = match session.exists_and_watch(&path).await {
+            Ok((true, watch)) => watch,
+            Ok((false, _)) => return Input::PredecessorGone { ask },
+            Err(_) => return Input::ListFailed { ask },
+        };
+        if watch.changed().await.is_err() {
+            return Input::ListFailed { ask };
+        }
+    }
+}
+
+const PEERS_MAX: usize = 64;

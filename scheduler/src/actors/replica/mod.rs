@@ -1,0 +1,367 @@
+//! One replica among several: follows the journal in ZooKeeper, stands for election, and appends while it leads.
+
+mod candidacy;
+mod follow;
+mod lead;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use epic_common::backoff::Backoff;
+use epic_common::machine::Machine as _;
+use epic_common::time::Timestamp;
+use epic_common_io::driver::{Clock, Inbox};
+use epic_scheduler_core::director;
+use epic_scheduler_core::election::{self, Election};
+use epic_scheduler_core::state::State;
+use epic_scheduler_core::state::entry::{Entry, Index};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{info, warn};
+
+use crate::actors::work::{Work, done, sleep_for};
+use crate::chain;
+use crate::journal::ring::{self, Append, Ring};
+use crate::metrics;
+use crate::peers::{self, Peer};
+use crate::replica::{Mode, Replica as Shown};
+use crate::zookeeper::{Connect, Session, State as Link};
+
+/// A batch that the leader wants durable.
+#[derive(Debug)]
+pub struct Proposal {
+    /// The position of its first entry.
+    pub first: Index,
+    /// What is in it.
+    pub entries: Vec<Entry>,
+    /// When it was proposed.
+    pub started: Instant,
+}
+
+/// How a replica takes part.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// How sessions with ZooKeeper are made.
+    pub connect: Connect,
+    /// A UUID of this process.
+    pub id: String,
+    /// Where the others reach this replica.
+    pub advertise: String,
+    /// The role whose reservations the framework is to use.
+    pub role: String,
+    /// The state directory, for people.
+    pub state_dir: PathBuf,
+    /// For how long it leads before it lets another one; `None` for as long as it can.
+    pub leading_time_max: Option<Duration>,
+}
+
+/// What a replica knows of the journal.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// What tells that journal from another one; `None` if none was ever followed.
+    pub journal: Option<String>,
+    /// The number of the last batch that was applied.
+    pub position: u64,
+    /// The sum of all batches up to it.
+    pub state: State,
+}
+
+/// What a replica is connected with in this process.
+#[derive(Debug)]
+pub struct Ends {
+    /// The director.
+    pub inbox: Inbox<director::Input>,
+    /// What it proposes.
+    pub proposals: mpsc::Receiver<Proposal>,
+    /// Where what this replica is to the others goes.
+    pub shown: watch::Sender<Shown>,
+    /// Where those that take part go.
+    pub peers: watch::Sender<Arc<Vec<Peer>>>,
+    /// Ends it in good order.
+    pub stop: oneshot::Receiver<()>,
+    /// The driver's clock.
+    pub clock: Clock,
+}
+
+/// A replica that takes part.
+#[derive(Debug)]
+pub struct Replica {
+    terms: Terms,
+    known: Known,
+    ends: Ends,
+}
+
+/// Why one session is over.
+enum Over {
+    /// It was asked to.
+    Stopped,
+    /// Another session is needed, for this reason.
+    Lost(String),
+}
+
+/// What one session has under way.
+struct Turn<'a> {
+    ring: &'a Ring,
+    election: Election,
+    /// The epoch in which it leads, and since when by its own clock.
+    leading: Option<(u64, Timestamp)>,
+    watching: Option<Work<'a, election::Input>>,
+    appending: Option<(Proposal, Work<'a, Result<Append, ring::Error>>)>,
+    snapshotting: Option<Work<'a, Result<(), ring::Error>>>,
+    /// Whoever takes part is being looked up, or will be in a moment.
+    asking: Option<Work<'a, Option<Vec<Peer>>>>,
+}
+
+impl Replica {
+    /// Puts it together; nothing is connected to before [`run`](Self::run).
+    #[must_use]
+    pub const fn new(terms: Terms, known: Known, ends: Ends) -> Self {
+        Self { terms, known, ends }
+    }
+
+    /// Takes part until it is stopped: whatever is wrong is shown, and tried again.
+    pub async fn run(mut self) {
+        let mut failures = 0;
+        loop {
+            let why = match self.begin().await {
+                Ok(Some(ring)) => {
+                    failures = 0;
+                    let over = self.live(&ring).await;
+                    ring.session().clone().close(CLOSE_WITHIN).await;
+                    metrics::connected(false);
+                    match over {
+                        Over::Stopped => return,
+                        Over::Lost(why) => why,
+                    }
+                }
+                Ok(None) => return,
+                Err(why) => why,
+            };
+            failures += 1;
+            if self.ends.shown.borrow().problem != why {
+                warn!(why, "this replica takes no part");
+            }
+            self.show(Mode::Standby, why);
+            tokio::select! {
+                _ = &mut self.ends.stop => return,
+                () = tokio::time::sleep(RETRY.jittered(failures, self.ends.clock.now().0)) => {}
+            }
+        }
+    }
+
+    /// Opens the journal and reads it to its end; `None` if it is stopped meanwhile.
+    async fn begin(&mut self) -> Result<Option<Ring>, String> {
+        let Self { terms, known, ends } = self;
+        let opened = tokio::select! {
+            _ = &mut ends.stop => return Ok(None),
+            opened = open(terms, known) => opened,
+        };
+        let ring = opened?;
+        metrics::connected(true);
+        match self.catch_up(&ring).await {
+            Ok(()) => Ok(Some(ring)),
+            Err(why) => {
+                ring.session().clone().close(CLOSE_WITHIN).await;
+                metrics::connected(false);
+                Err(why)
+            }
+        }
+    }
+
+    async fn live(&mut self, ring: &Ring) -> Over {
+        let mut turn = Turn {
+            ring,
+            election: Election::new(RETRY),
+            leading: None,
+            watching: None,
+            appending: None,
+            snapshotting: None,
+            asking: Some(ask(ring.session(), Duration::ZERO)),
+        };
+        let mut states = ring.session().states();
+        turn.election.handle(self.ends.clock.now(), election::Input::Connected);
+        self.show(Mode::Standby, String::new());
+        loop {
+            if let Err(why) = self.obey(&mut turn).await {
+                self.stand_down(&mut turn, &why).await;
+                return Over::Lost(why);
+            }
+            let deadline = self.deadline(&turn);
+            tokio::select! {
+                biased;
+                _ = &mut self.ends.stop => {
+                    self.finish(&mut turn).await;
+                    return Over::Stopped;
+                }
+                changed = states.changed() => {
+                    let state = if changed.is_err() { Link::Expired } else { *states.borrow_and_update() };
+                    if let Some(over) = self.link_changed(&mut turn, state).await {
+                        return over;
+                    }
+                }
+                appended = done(turn.appending.as_mut().map(|(_, work)| work)) => self.appended(&mut turn, appended).await,
+                input = done(turn.watching.as_mut()) => {
+                    turn.watching = None;
+                    turn.election.handle(self.ends.clock.now(), input);
+                }
+                made = done(turn.snapshotting.as_mut()) => {
+                    turn.snapshotting = None;
+                    match made {
+                        Ok(()) => info!("snapshot made"),
+                        Err(error) => warn!(error = chain(&error), "no snapshot"),
+                    }
+                }
+                peers = done(turn.asking.as_mut()) => {
+                    turn.asking = Some(ask(ring.session(), PEERS_EVERY));
+                    self.heard_of(peers).await;
+                }
+                next = ring.next(self.known.position), if turn.leading.is_none() => {
+                    if let Err(why) = self.follow(ring, next).await {
+                        self.stand_down(&mut turn, &why).await;
+                        return Over::Lost(why);
+                    }
+                    self.show(Mode::Standby, String::new());
+                }
+                Some(proposal) = self.ends.proposals.recv(), if turn.leading.is_some() && turn.appending.is_none() => {
+                    self.append(&mut turn, proposal);
+                }
+                () = sleep_for(deadline) => self.abdicate(&mut turn),
+            }
+        }
+    }
+
+    async fn link_changed(&mut self, turn: &mut Turn<'_>, state: Link) -> Option<Over> {
+        info!(?state, "ZooKeeper");
+        metrics::connected(state == Link::Connected);
+        let input = match state {
+            Link::Connected => election::Input::Connected,
+            Link::Disconnected => election::Input::Disconnected,
+            Link::Expired | Link::AuthFailed => {
+                metrics::session_lost();
+                let why = "the session with ZooKeeper has ended".to_owned();
+                self.stand_down(turn, &why).await;
+                return Some(Over::Lost(why));
+            }
+        };
+        turn.election.handle(self.ends.clock.now(), input);
+        None
+    }
+
+    /// Carries out what the election wants.
+    async fn obey(&mut self, turn: &mut Turn<'_>) -> Result<(), String> {
+        while let Some(output) = turn.election.poll(self.ends.clock.now()) {
+            let session = turn.ring.session();
+            match output {
+                election::Output::Create(ask) => {
+                    let own = Peer::own(&self.terms.id, &self.terms.advertise);
+                    let input = candidacy::create(session, ask, &own).await;
+                    turn.election.handle(self.ends.clock.now(), input);
+                }
+                election::Output::List(ask) => {
+                    let own = turn.election.own().map(str::to_owned);
+                    let input = candidacy::list(session, ask, own.as_deref()).await;
+                    turn.election.handle(self.ends.clock.now(), input);
+                }
+                election::Output::Watch { ask, predecessor } => {
+                    turn.watching = Some(Box::pin(candidacy::gone(session.clone(), ask, predecessor)));
+                }
+                election::Output::Withdraw { ask, own } => {
+                    let input = candidacy::withdraw(session, ask, &own).await;
+                    turn.election.handle(self.ends.clock.now(), input);
+                }
+                election::Output::Claim => {
+                    self.show(Mode::Claiming, String::new());
+                    if !self.claim(turn).await? {
+                        self.show(Mode::Standby, String::new());
+                        turn.election.handle(self.ends.clock.now(), election::Input::Deposed);
+                    }
+                }
+                election::Output::Pause => self.tell(director::Input::Paused).await,
+                election::Output::Resume => self.tell(director::Input::Resumed).await,
+                election::Output::StandDown => self.stand_down(turn, "it is another replica's turn to lead").await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Says how long there is nothing to do of its own.
+    fn deadline(&self, turn: &Turn<'_>) -> Option<Duration> {
+        let is_idle = turn.appending.is_none();
+        let since = turn.leading.filter(|_| is_idle).map(|(_, since)| since);
+        let abdicate = since.zip(self.terms.leading_time_max).map(|(since, most)| since + most);
+        let next = [turn.election.deadline(), abdicate].into_iter().flatten().min();
+        next.map(|at| at.since(self.ends.clock.now()))
+    }
+
+    /// Lets another replica lead if this one has for long enough.
+    fn abdicate(&self, turn: &mut Turn<'_>) {
+        let now = self.ends.clock.now();
+        let Some((_, since)) = turn.leading.filter(|_| turn.appending.is_none()) else { return };
+        if self.terms.leading_time_max.is_some_and(|most| since + most <= now) {
+            info!("this replica has led for --max-leading-time");
+            turn.election.handle(now, election::Input::Abdicate);
+        }
+    }
+
+    /// Passes on who takes part.
+    async fn heard_of(&self, peers: Option<Vec<Peer>>) {
+        let Some(peers) = peers.filter(|peers| **self.ends.peers.borrow() != *peers) else { return };
+        self.tell(director::Input::Elder(peers::elder(&peers))).await;
+        self.ends.peers.send_replace(Arc::new(peers));
+    }
+
+    /// Shows itself before the first connection.
+    pub fn show_connecting(&self) {
+        self.show(
+            Mode::Standby,
+            format!("ZooKeeper at {} has not answered yet", self.terms.connect.path.servers.join(",")),
+        );
+    }
+
+    async fn tell(&self, input: director::Input) {
+        // A director that has ended is noticed by whoever started it.
+        self.ends.inbox.put(input).await.ok();
+    }
+
+    fn show(&self, mode: Mode, problem: String) {
+        let leader = self.known.state.leader.as_ref();
+        let shown = Shown {
+            mode,
+            advertise: self.terms.advertise.clone(),
+            leader: leader.map(|leader| leader.advertise.clone()),
+            since: leader.map(|leader| leader.since),
+            epoch: self.known.state.epoch(),
+            index: self.known.state.index.0,
+            caught_up: problem.is_empty(),
+            problem,
+        };
+        metrics::replica(&shown);
+        self.ends.shown.send_replace(shown);
+    }
+}
+
+/// Connects, and makes sure that it is the journal that this replica has followed so far.
+async fn open(terms: &Terms, known: &Known) -> Result<Ring, String> {
+    let session = Session::connect(&terms.connect, terms.connect.session_timeout).await;
+    let ring = Ring::open(session.map_err(|error| chain(&error))?).await.map_err(|error| chain(&error))?;
+    if known.journal.as_deref().is_none_or(|journal| journal == ring.id()) {
+        return Ok(ring);
+    }
+    ring.session().clone().close(CLOSE_WITHIN).await;
+    let next = "find out which is the right one: choose it with --zk, or give this replica an empty --state-dir";
+    let dir = terms.state_dir.display();
+    Err(format!("the journal at {} is another one than state directory {dir} belongs to; {next}", terms.connect.path))
+}
+
+/// Asks who takes part, after a while.
+fn ask<'a>(session: &Session, pause: Duration) -> Work<'a, Option<Vec<Peer>>> {
+    let session = session.clone();
+    Box::pin(async move {
+        tokio::time::sleep(pause).await;
+        candidacy::peers(&session).await.ok()
+    })
+}
+
+const RETRY: Backoff = Backoff { first: Duration::from_millis(250), most: Duration::from_secs(5) };
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+const PEERS_EVERY: Duration = Duration::from_secs(5);
