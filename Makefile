@@ -1,7 +1,8 @@
 # Targets for people; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help ready programs bundles demo demo-check test gate benches bench-launch bench-idle
+.PHONY: help ready programs bundles demo demo-check demo-ha demo-ha-check test soak gate benches bench-launch bench-idle bench-journal \
+	bench-entries bench-failover
 
 PLATFORM_VERSION := $(shell sed -n 's/^version: *//p' catalog/platform/manifest.yaml)
 PLATFORM_BUNDLE := dist/epic-platform-$(PLATFORM_VERSION).bin
@@ -19,11 +20,21 @@ demo: ready bundles ## Starts Mesos and the platform, leaves them running, shows
 demo-check: ready bundles ## The same, but checks it and ends
 	@exec $(TARGET)/debug/epic-demo --check $(PLATFORM_BUNDLE)
 
-# The demo needs neither ZooKeeper nor HAProxy.
+demo-ha: ready bundles ## As demo, with three replicas on three ZooKeeper servers and three masters: kill the leader, nothing restarts
+	@exec $(TARGET)/debug/epic-demo --ha $(PLATFORM_BUNDLE)
+
+demo-ha-check: ready bundles ## The same, but kills the leader, checks what follows and ends
+	@exec $(TARGET)/debug/epic-demo --ha --check $(PLATFORM_BUNDLE)
+
+# The demos need no HAProxy, and the first one no ZooKeeper.
 demo demo-check: SETS = build mesos
+demo-ha demo-ha-check soak: SETS = build mesos zookeeper
 
 test: ready bundles ## Runs every test, those on a real Mesos too
 	cargo test --workspace --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
+
+soak: ready programs ## 30 rounds of killed, stopped and cut off replicas, masters and ZooKeeper servers; ROUNDS=, SEED= change that
+	@exec env ROUNDS="$(ROUNDS)" SEED="$(SEED)" ZK_CLIENT="$(ZK_CLIENT)" $(TARGET)/debug/epic-soak
 
 gate: ## Runs what every change must pass: format, lints, documents, tests
 	.ci/run
@@ -49,8 +60,18 @@ ready:
 benches: ready
 	cargo build --release --locked -p epic-scheduler -p epic-executor -p epic-tests --bins
 
-bench-launch: benches ## Prints launches per second beside a raw serial loop of the same calls
-	@$(TARGET)/release/epic-bench launch
+bench-launch: benches ## Prints launches per second beside a raw loop of the same calls; ZK=1: with ZooKeeper beside local disk
+	@$(TARGET)/release/epic-bench launch $(if $(ZK),--zk)
+
+bench-journal bench-entries bench-failover: SETS = build zookeeper
+bench-journal: benches ## Prints what commits cost beside a bare ZooKeeper client, with 1 and 3 servers
+	@$(TARGET)/release/epic-bench journal
+
+bench-entries: benches ## Prints what a million entries leave in ZooKeeper, and what a task takes there
+	@$(TARGET)/release/epic-bench entries
+
+bench-failover: benches ## Prints how long nobody leads, with up to 100,000 tasks
+	@$(TARGET)/release/epic-bench failover
 
 bench-idle: SETS = build mesos
 bench-idle: benches ## Prints CPU and memory of an idle scheduler and executor over a minute

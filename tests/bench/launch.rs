@@ -1,7 +1,11 @@
-//! Launches per second against a stand-in for a master, beside a raw serial loop of the same calls in the same run.
+//! Launches per second against a stand-in for a master, beside something else in the same run: a raw serial loop of the
+//! same calls, or the same scheduler with its journal elsewhere.
 
 #![expect(clippy::float_arithmetic, reason = "figures for people")]
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
@@ -11,17 +15,56 @@ use epic_tests::epic::{built, repository};
 use epic_tests::process::Program;
 use epic_tests::standin::{StandIn, raw_serial_loop};
 
+use crate::figures::Sorted;
+use crate::server;
+
 /// One agent for each member: a host runs one.
 const MEMBERS: u32 = 1000;
 const ROUNDS: usize = 5;
 
+/// What a scheduler is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Against {
+    /// A scheduler with a journal on local disk, with a loop that stores nothing.
+    Raw,
+    /// A scheduler with its journal in ZooKeeper, with one that has it on local disk.
+    Local,
+}
+
+pub(crate) async fn run(against: Against) -> Result<()> {
+    match against {
+        Against::Raw => beside_raw().await,
+        Against::Local => beside_local().await,
+    }
+}
+
 #[expect(clippy::print_stdout, reason = "the figures are what it is for")]
-pub(crate) async fn run() -> Result<()> {
+async fn beside_local() -> Result<()> {
+    println!("{MEMBERS} members on {MEMBERS} agents of a stand-in, {ROUNDS} rounds, one ZooKeeper server");
+    println!("{:>5} {:>14} {:>14} {:>14} {:>7}", "round", "local s", "zookeeper s", "launches/s", "ratio");
+    let zookeeper = server::start(1).await?;
+    let mut ratios = Vec::new();
+    for round in 1..=ROUNDS {
+        let (local, _) = scheduler(None).await?;
+        let place = zookeeper.url(&format!("/epic-{round}"));
+        server::journal(&place).await?;
+        let (seconds, calls) = scheduler(Some(&place)).await?;
+        let (rate, ratio) = (f64::from(MEMBERS) / seconds, seconds / local);
+        ratios.push(ratio);
+        println!("{round:>5} {local:>14.3} {seconds:>14.3} {rate:>14.0} {ratio:>7.2}   ({calls} calls)");
+    }
+    let median = Sorted::new(ratios).median().unwrap_or(f64::NAN);
+    println!("median ratio {median:.2}; from the first offer to the last acknowledgement");
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what it is for")]
+async fn beside_raw() -> Result<()> {
     println!("{MEMBERS} members on {MEMBERS} agents of a stand-in, {ROUNDS} rounds, journal on local disk");
     println!("{:>5} {:>14} {:>14} {:>14} {:>7}", "round", "raw loop s", "scheduler s", "launches/s", "ratio");
     for round in 1..=ROUNDS {
         let raw = raw().await?;
-        let (seconds, calls) = scheduler().await?;
+        let (seconds, calls) = scheduler(None).await?;
         let rate = f64::from(MEMBERS) / seconds;
         println!("{round:>5} {raw:>14.3} {seconds:>14.3} {rate:>14.0} {:>7.2}   ({calls} calls)", seconds / raw);
     }
@@ -40,7 +83,8 @@ async fn raw() -> Result<f64> {
     Ok(seconds)
 }
 
-async fn scheduler() -> Result<(f64, usize)> {
+/// Returns how long it took, and how many calls; the journal is at `zk`, or on local disk.
+async fn scheduler(zk: Option<&str>) -> Result<(f64, usize)> {
     let network = Network::take()?;
     let dir = tempfile::tempdir()?;
     let bin = dir.path().join("quiet.bin");
@@ -59,7 +103,11 @@ async fn scheduler() -> Result<(f64, usize)> {
         ("--platform", platform.display().to_string()),
     ];
     let program = Program::new(built("epic-scheduler")?, dir.path().join("log"));
-    let mut process = program.args(args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value])).start()?;
+    let program = program.args(args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
+    let mut process = match zk {
+        None => program.start()?,
+        Some(zk) => program.args(["--zk", zk, "--token-file", &token(dir.path())?]).start()?,
+    };
     let members = usize::try_from(MEMBERS)?;
     let began = Instant::now();
     while standin.seen().acknowledgements < members {
@@ -75,4 +123,12 @@ async fn scheduler() -> Result<(f64, usize)> {
     ensure!(seen.launches == members, "each member is launched once: {seen:?}");
     let (Some(first), Some(last)) = (seen.offered, seen.acknowledged) else { bail!("nothing was seen: {seen:?}") };
     Ok(((last - first).as_secs_f64(), seen.calls))
+}
+
+/// Makes the token's file that `--zk` asks for.
+pub(crate) fn token(dir: &Path) -> Result<String> {
+    let path = dir.join("token");
+    std::fs::write(&path, "the-token-of-all-replicas")?;
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    Ok(path.display().to_string())
 }

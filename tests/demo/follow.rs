@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 use epic_common::api::PlatformView;
 use tokio::time::{Instant, interval};
 
+use crate::scene::Scene;
 use crate::screen::Screen;
-use crate::stage::Stage;
 use crate::words::{changes, remains};
 
 /// What was seen last, and when something was last said of it.
@@ -29,7 +29,7 @@ impl<'a> Follower<'a> {
     /// None does within `limit`, or the scheduler ends.
     pub(crate) async fn until(
         &mut self,
-        stage: &mut Stage,
+        stage: &mut impl Scene,
         limit: Duration,
         is_reached: impl Fn(&PlatformView) -> bool,
     ) -> Result<PlatformView> {
@@ -55,7 +55,7 @@ impl<'a> Follower<'a> {
     ///
     /// # Errors
     /// It has ended.
-    pub(crate) async fn forever(&mut self, stage: &mut Stage) -> Result<()> {
+    pub(crate) async fn forever(&mut self, stage: &mut impl Scene) -> Result<()> {
         let mut ticks = interval(EVERY);
         loop {
             ticks.tick().await;
@@ -63,8 +63,11 @@ impl<'a> Follower<'a> {
         }
     }
 
-    async fn look(&mut self, stage: &mut Stage) -> Result<Option<PlatformView>> {
+    async fn look(&mut self, stage: &mut impl Scene) -> Result<Option<PlatformView>> {
         let view = stage.view().await?;
+        for line in stage.news().await? {
+            self.say(&line);
+        }
         if let Some(view) = &view {
             for line in changes(self.before.as_ref(), view) {
                 self.say(&line);

@@ -53,7 +53,7 @@ pub(crate) fn text(places: &Places, view: &PlatformView) -> Result<String> {
 }
 
 /// A path as people type it in the current directory.
-fn short(path: &Path) -> String {
+pub(crate) fn short(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(&here).unwrap_or(path).display().to_string()
 }

@@ -1,9 +1,12 @@
-//! `make demo`: the open platform on a real Mesos, to look at; `make demo-check` looks at it by itself.
+//! `make demo` and `make demo-ha`: the open platform on a real Mesos, to look at; `make demo-check` and
+//! `make demo-ha-check` look at it by themselves.
 
 mod check;
 mod follow;
 mod guard;
 mod guide;
+mod replicated;
+mod scene;
 mod screen;
 mod show;
 mod signals;
@@ -16,8 +19,11 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use epic_tests::kit::Kit;
 
+use replicated::Replicated;
+use scene::Scene;
 use screen::Screen;
 use show::Kind;
+use stage::Stage;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -25,10 +31,12 @@ fn main() -> ExitCode {
     let screen = Screen::new();
     let done = match args.as_slice() {
         ["--guard", owner] => owner.parse().map_err(Into::into).and_then(|owner| Ok(guard::watch(owner)?)),
-        ["--check", bundle] => run(&screen, Kind::Check, Path::new(bundle)),
-        [bundle] if !bundle.starts_with('-') => run(&screen, Kind::Look, Path::new(bundle)),
+        ["--ha", "--check", bundle] => run::<Replicated>(&screen, Kind::Check, Path::new(bundle)),
+        ["--ha", bundle] => run::<Replicated>(&screen, Kind::Look, Path::new(bundle)),
+        ["--check", bundle] => run::<Stage>(&screen, Kind::Check, Path::new(bundle)),
+        [bundle] if !bundle.starts_with('-') => run::<Stage>(&screen, Kind::Look, Path::new(bundle)),
         _ => {
-            screen::show("usage: epic-demo [--check] BUNDLE; make demo and make demo-check know which\n");
+            screen::show("usage: epic-demo [--ha] [--check] BUNDLE; make demo and its like know which\n");
             return ExitCode::from(64);
         }
     };
@@ -41,11 +49,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(screen: &Screen, kind: Kind, bundle: &Path) -> Result<()> {
+fn run<S: Scene>(screen: &Screen, kind: Kind, bundle: &Path) -> Result<()> {
     let bundle = bundle.canonicalize().with_context(|| format!("cannot find the bundle {}", bundle.display()))?;
     screen.say("looking for Mesos 1.11.0, which is built the first time (up to two minutes)");
     Kit::ready()?;
     let _guard = guard::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(show::show(screen, kind, &bundle))
+    runtime.block_on(show::show::<S>(screen, kind, &bundle))
 }

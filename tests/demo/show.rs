@@ -5,17 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail, ensure};
-use epic_tests::cluster::Cluster;
 use epic_tests::leftovers::{self, Leftovers};
-use epic_tests::spec::ClusterSpec;
 use epic_tests::wait;
 
-use crate::check;
 use crate::follow::Follower;
-use crate::guide;
+use crate::scene::Scene;
 use crate::screen::{self, Screen, seconds};
 use crate::signals::Signals;
-use crate::stage::Stage;
 
 /// Who looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,22 +26,20 @@ pub(crate) enum Kind {
 ///
 /// # Errors
 /// It doesn't come up, isn't as it should be, or leaves something behind.
-pub(crate) async fn show(screen: &Screen, kind: Kind, bundle: &Path) -> Result<()> {
+pub(crate) async fn show<S: Scene>(screen: &Screen, kind: Kind, bundle: &Path) -> Result<()> {
     let mut signals = Signals::hear()?;
-    screen.say("starting a Mesos master and four agents, one of them spare");
-    let cluster = tokio::select! {
-        cluster = Cluster::start(ClusterSpec::agents_of(4)) => Some(cluster?),
+    let ground = tokio::select! {
+        ground = S::ground(screen) => Some(ground?),
         () = signals.next() => None,
     };
-    let Some(cluster) = cluster else {
+    let Some(ground) = ground else {
         let left: Vec<String> = leftovers::of_process(std::process::id()).iter().flat_map(Leftovers::check).collect();
         ensure!(left.is_empty(), "asked to end, and this is left:\n{}", left.join("\n"));
         return interrupted(screen, kind);
     };
-    screen.say(&format!("the master is at {}; each agent has 2 cpus and 2 GiB for BlueData", cluster.master_addr()));
-    let leftovers = cluster.leftovers();
+    let leftovers = S::cluster(&ground).leftovers();
     let mesos: BTreeSet<String> = leftovers.check().into_iter().collect();
-    let mut stage = Stage::start(cluster, bundle)?;
+    let mut stage = S::start(ground, bundle).await?;
     let mut follower = Follower::new(screen);
     let shown = tokio::select! {
         shown = play(screen, kind, &mut stage, &mut follower) => shown.map(|()| true),
@@ -68,7 +62,8 @@ pub(crate) async fn show(screen: &Screen, kind: Kind, bundle: &Path) -> Result<(
     };
     screen.say("stopping Mesos");
     drop(stage);
-    let left = leftovers.check();
+    let mut left = leftovers.check();
+    left.extend(leftovers::of_process(std::process::id()).iter().flat_map(Leftovers::check));
     ensure!(left.is_empty(), "this is left on the machine:\n{}", left.join("\n"));
     screen.say("no process, control group, mount or port is left");
     let is_complete = shown?;
@@ -86,19 +81,16 @@ fn interrupted(screen: &Screen, kind: Kind) -> Result<()> {
 }
 
 /// Waits until the platform is ready, then looks at it or lets a person look.
-async fn play(screen: &Screen, kind: Kind, stage: &mut Stage, follower: &mut Follower<'_>) -> Result<()> {
-    screen.say(&format!(
-        "starting the scheduler at {}, with a platform of a controller and two workers",
-        stage.places().server
-    ));
+async fn play(screen: &Screen, kind: Kind, stage: &mut impl Scene, follower: &mut Follower<'_>) -> Result<()> {
+    screen.say(&stage.opening());
     let begun = screen.elapsed();
     let view = follower.until(stage, READY_WITHIN, |view| view.phase == "ready").await?;
     let (all, own) = (seconds(screen.elapsed()), seconds(screen.elapsed().saturating_sub(begun)));
     screen.say(&format!("seconds to ready: {own} since the scheduler was started, {all} since this demo was"));
     match kind {
-        Kind::Check => check::all(screen, stage.places(), &view).await,
+        Kind::Check => stage.check(screen, &view).await,
         Kind::Look => {
-            screen::show(&guide::text(stage.places(), &view)?);
+            screen::show(&stage.guide(&view)?);
             follower.forever(stage).await
         }
     }
@@ -107,13 +99,12 @@ async fn play(screen: &Screen, kind: Kind, stage: &mut Stage, follower: &mut Fol
 /// Removes the platform and ends the scheduler; then Mesos has to be as it was before.
 async fn end(
     screen: &Screen,
-    stage: &mut Stage,
+    stage: &mut impl Scene,
     follower: &mut Follower<'_>,
     (leftovers, mesos): (&Leftovers, &BTreeSet<String>),
 ) -> Result<()> {
     uninstall(screen, stage, follower).await?;
-    stage.end_scheduler().await?;
-    screen.say("the scheduler has ended");
+    screen.say(stage.end().await?);
     let gone = wait::until("agents have nothing of the platform left", GONE_WITHIN, async || {
         let left: Vec<String> = leftovers.check().into_iter().filter(|one| !mesos.contains(one)).collect();
         ensure!(left.is_empty(), "this is left of the platform:\n{}", left.join("\n"));
@@ -124,7 +115,7 @@ async fn end(
     Ok(())
 }
 
-async fn uninstall(screen: &Screen, stage: &mut Stage, follower: &mut Follower<'_>) -> Result<()> {
+async fn uninstall(screen: &Screen, stage: &mut impl Scene, follower: &mut Follower<'_>) -> Result<()> {
     // A scheduler that has just been started is about to install what it was told.
     let view = follower.until(stage, ANSWER_WITHIN, |view| view.phase != "none").await?;
     if view.phase == "uninstalled" {

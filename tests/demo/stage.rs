@@ -10,9 +10,13 @@ use epic_tests::cluster::Cluster;
 use epic_tests::epic::{PATIENCE, built};
 use epic_tests::http;
 use epic_tests::process::{Process, Program};
+use epic_tests::spec::ClusterSpec;
 use nix::sys::signal::Signal;
 
-use crate::guide::Places;
+use crate::check;
+use crate::guide::{self, Places};
+use crate::scene::Scene;
+use crate::screen::Screen;
 
 /// Both, and where the scheduler keeps its things; dropping it kills all of it.
 #[derive(Debug)]
@@ -24,14 +28,22 @@ pub(crate) struct Stage {
     _port: Option<UnixListener>,
 }
 
-impl Stage {
-    /// Starts a scheduler with a platform of one controller and two workers; doesn't wait for it.
-    ///
-    /// The bundle's path is absolute.
-    ///
-    /// # Errors
-    /// A program isn't built, or a file can't be written.
-    pub(crate) fn start(cluster: Cluster, bundle: &Path) -> Result<Self> {
+impl Scene for Stage {
+    type Ground = Cluster;
+
+    async fn ground(screen: &Screen) -> Result<Cluster> {
+        screen.say("starting a Mesos master and four agents, one of them spare");
+        let cluster = Cluster::start(ClusterSpec::agents_of(4)).await?;
+        let master = cluster.master_addr();
+        screen.say(&format!("the master is at {master}; each agent has 2 cpus and 2 GiB for BlueData"));
+        Ok(cluster)
+    }
+
+    fn cluster(ground: &Cluster) -> &Cluster {
+        ground
+    }
+
+    async fn start(cluster: Cluster, bundle: &Path) -> Result<Self> {
         let dir = cluster.work_dir().join("scheduler");
         std::fs::create_dir(&dir)?;
         let (platform, more) = (dir.join("platform.yaml"), dir.join("three-workers.yaml"));
@@ -58,16 +70,12 @@ impl Stage {
         Ok(Self { scheduler, cluster, places, _port: port })
     }
 
-    /// Where things are.
-    pub(crate) fn places(&self) -> &Places {
-        &self.places
+    fn opening(&self) -> String {
+        let server = &self.places.server;
+        format!("starting the scheduler at {server}, with a platform of a controller and two workers")
     }
 
-    /// Asks the scheduler for what people see; `None` while it doesn't answer.
-    ///
-    /// # Errors
-    /// It has ended: how, and the end of its log.
-    pub(crate) async fn view(&mut self) -> Result<Option<PlatformView>> {
+    async fn view(&mut self) -> Result<Option<PlatformView>> {
         if let Some(status) = self.scheduler.exited()? {
             bail!("the scheduler has ended ({status})\n{}", self.scheduler.log_tail(5));
         }
@@ -75,11 +83,19 @@ impl Stage {
         Ok(Some(serde_json::from_str(&text).context("the scheduler gives an answer that isn't understood")?))
     }
 
-    /// Asks the scheduler to remove the platform.
-    ///
-    /// # Errors
-    /// It refuses, or doesn't answer.
-    pub(crate) async fn uninstall(&self) -> Result<()> {
+    async fn news(&mut self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn guide(&self, view: &PlatformView) -> Result<String> {
+        guide::text(&self.places, view)
+    }
+
+    async fn check(&mut self, screen: &Screen, view: &PlatformView) -> Result<()> {
+        check::all(screen, &self.places, view).await
+    }
+
+    async fn uninstall(&mut self) -> Result<()> {
         let token = std::fs::read_to_string(&self.places.token_file).context("the scheduler has no token")?;
         let request = http::client().post(format!("{}/api/v2/platform/uninstall", self.places.server));
         let answer =
@@ -89,19 +105,15 @@ impl Stage {
         Ok(())
     }
 
-    /// Ends the scheduler in good order.
-    ///
-    /// # Errors
-    /// It ends with a failure, or not at all.
-    pub(crate) async fn end_scheduler(&mut self) -> Result<()> {
+    async fn end(&mut self) -> Result<&'static str> {
         self.scheduler.signal(Signal::SIGTERM)?;
         let status = self.scheduler.ended(PATIENCE).await?;
         ensure!(status.success(), "the scheduler has ended with {status}\n{}", self.scheduler.log_tail(20));
-        Ok(())
+        Ok("the scheduler has ended")
     }
 
-    /// The ends of all logs; nothing if the scheduler has ended, since [`Self::view`] says then what matters.
-    pub(crate) fn logs(&mut self) -> String {
+    /// Nothing if the scheduler has ended, since [`Self::view`] says then what matters.
+    fn logs(&mut self) -> String {
         match self.scheduler.exited() {
             Ok(None) => format!("{}\n{}\n", self.cluster.log_tails(), self.scheduler.log_tail(40)),
             Ok(Some(_)) | Err(_) => String::new(),

@@ -19,6 +19,7 @@ mod ring;
 mod secure;
 mod services;
 mod setbacks;
+mod soak;
 mod store;
 mod tls;
 mod verbs;

@@ -2,10 +2,33 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Result, ensure};
 use epic_tests::cluster::{Cluster, Part};
 use epic_tests::spec::ClusterSpec;
-use epic_tests::zookeeper::ZooKeeper;
+use epic_tests::wait;
+use epic_tests::zookeeper::{Pace, ZooKeeper};
+
+#[tokio::test]
+async fn an_ensemble_serves_with_two_of_three_and_not_with_one() -> Result<()> {
+    let pace = Pace { tick: Duration::from_millis(200), session_max: Duration::from_secs(10) };
+    let mut zookeeper = ZooKeeper::ensemble(3, pace).await?;
+    let leader = zookeeper.leader().await?;
+    zookeeper.kill_one(leader);
+    // Those that run choose another.
+    let next = wait::until("another server leads", Duration::from_secs(20), async || zookeeper.leader().await).await?;
+    ensure!(next != leader, "server {leader} was killed");
+    let other = 3 - leader - next;
+    zookeeper.stop_one(other)?;
+    let nobody = async || {
+        let leads = zookeeper.leader().await;
+        ensure!(leads.is_err(), "{leads:?} leads alone");
+        Ok(())
+    };
+    wait::until("one of three leads nobody", Duration::from_secs(20), nobody).await?;
+    zookeeper.cont_one(other)?;
+    zookeeper.restart_one(leader)?;
+    zookeeper.serve().await
+}
 
 #[tokio::test]
 async fn another_master_leads_when_the_leader_is_killed() {

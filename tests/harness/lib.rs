@@ -2,8 +2,10 @@
 #![doc = include_str!("README.md")]
 
 pub mod address;
+pub mod chaos;
 pub mod cluster;
 pub mod epic;
+pub mod history;
 pub mod http;
 pub mod kernel;
 pub mod kit;
@@ -12,6 +14,7 @@ mod members;
 pub mod model;
 pub mod place;
 pub mod process;
+pub mod relay;
 pub mod replicas;
 pub mod spec;
 pub mod standin;

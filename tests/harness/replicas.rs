@@ -2,7 +2,8 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -14,20 +15,49 @@ use crate::cluster::Cluster;
 use crate::epic::{PATIENCE, brief, built, document, repository};
 use crate::http;
 use crate::process::{Process, Program, tail};
+use crate::relay::Relays;
 use crate::zookeeper::ZooKeeper;
 
 /// How long ZooKeeper keeps the session of a silent replica here: longer than its own restart takes.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Replicas of one scheduler, by their index from 0, on one cluster.
+///
+/// Each reaches ZooKeeper only through a relay of its own, which can be cut.
 #[derive(Debug)]
 pub struct Replicas {
+    replicas: Vec<Replica>,
     /// The cluster that they run on.
     pub cluster: Cluster,
     /// Where their journal is.
     pub zookeeper: ZooKeeper,
     dir: PathBuf,
-    replicas: Vec<Replica>,
+    bin: PathBuf,
+}
+
+/// Who is started.
+#[derive(Clone, Debug)]
+pub struct Crew {
+    /// How many replicas.
+    pub count: u8,
+    /// How many workers the platform has at first.
+    pub workers: u32,
+    /// How long ZooKeeper keeps the session of a silent one.
+    pub session: Duration,
+    /// The platform's bundle, by its absolute path; the probe platform's if there is none.
+    pub bundle: Option<PathBuf>,
+    /// Further flags of each.
+    pub args: Vec<String>,
+}
+
+impl Crew {
+    /// The usual ones; `ZK_CLIENT` in the environment chooses their ZooKeeper client.
+    #[must_use]
+    pub fn of(count: u8, workers: u32) -> Self {
+        let client = std::env::var(CLIENT).ok().filter(|client| !client.is_empty());
+        let args = client.into_iter().flat_map(|client| ["--zk-client".to_owned(), client]).collect();
+        Self { count, workers, session: SESSION_TIMEOUT, bundle: None, args }
+    }
 }
 
 #[derive(Debug)]
@@ -36,6 +66,7 @@ struct Replica {
     state_dir: PathBuf,
     program: Program,
     process: Option<Process>,
+    relays: Relays,
 }
 
 impl Replicas {
@@ -44,9 +75,19 @@ impl Replicas {
     /// # Errors
     /// Something can't be made or started.
     pub async fn start(cluster: Cluster, count: u8, workers: u32) -> Result<Self> {
-        let mut replicas = Self::prepare(cluster, count, workers).await?;
+        Self::start_on(cluster, ZooKeeper::start().await?, &Crew::of(count, workers)).await
+    }
+
+    /// As [`Self::start`], with a ZooKeeper that is there already.
+    ///
+    /// If the cluster's masters use it as well, the replicas find them there.
+    ///
+    /// # Errors
+    /// Something can't be made or started.
+    pub async fn start_on(cluster: Cluster, zookeeper: ZooKeeper, crew: &Crew) -> Result<Self> {
+        let mut replicas = Self::prepare_on(cluster, zookeeper, crew)?;
         replicas.init().await?;
-        for index in 0..count {
+        for index in 0..crew.count {
             replicas.restart(usize::from(index))?;
         }
         Ok(replicas)
@@ -57,16 +98,22 @@ impl Replicas {
     /// # Errors
     /// Something can't be made.
     pub async fn prepare(cluster: Cluster, count: u8, workers: u32) -> Result<Self> {
-        let zookeeper = ZooKeeper::start().await?;
+        Self::prepare_on(cluster, ZooKeeper::start().await?, &Crew::of(count, workers))
+    }
+
+    fn prepare_on(cluster: Cluster, zookeeper: ZooKeeper, crew: &Crew) -> Result<Self> {
         let dir = cluster.work_dir().join("replicas");
         fs::create_dir_all(&dir)?;
-        let mut replicas = Self { cluster, zookeeper, dir, replicas: Vec::new() };
-        bundle::build(&repository("tests/fixtures/probe-platform"), &replicas.bin())?;
-        replicas.write_platform(workers)?;
+        let mut replicas = Self { replicas: Vec::new(), cluster, zookeeper, bin: dir.join("platform.bin"), dir };
+        match &crew.bundle {
+            Some(bundle) => replicas.bin.clone_from(bundle),
+            None => drop(bundle::build(&repository("tests/fixtures/probe-platform"), &replicas.bin)?),
+        }
+        replicas.write_platform(crew.workers)?;
         fs::write(replicas.token_file(), TOKEN)?;
         fs::set_permissions(replicas.token_file(), Permissions::from_mode(0o600))?;
-        for index in 0..count {
-            replicas.add(index)?;
+        for index in 0..crew.count {
+            replicas.add(index, crew)?;
         }
         Ok(replicas)
     }
@@ -84,36 +131,39 @@ impl Replicas {
         Ok(())
     }
 
-    fn add(&mut self, index: u8) -> Result<()> {
+    fn add(&mut self, index: u8, crew: &Crew) -> Result<()> {
         let listen = self.cluster.network().free(200 + index)?;
         let home = self.dir.join(format!("r{index}"));
         fs::create_dir_all(&home)?;
         let state_dir = home.join("state");
+        let relays = Relays::before(&self.zookeeper, 50 + index)?;
+        let path = self.cluster.zookeeper().and_then(|url| url.rsplit_once('/')).map(|(_, name)| format!("/{name}"));
+        let master = path.map_or_else(|| self.cluster.master_addr().to_string(), |path| relays.url(&path));
         let args = [
-            ("--master", self.cluster.master_addr().to_string()),
-            ("--zk", self.zk()),
-            ("--zk-session-timeout", format!("{}s", SESSION_TIMEOUT.as_secs())),
+            ("--master", master),
+            ("--zk", relays.url(JOURNAL)),
+            ("--zk-session-timeout", format!("{}ms", crew.session.as_millis())),
             ("--state-dir", state_dir.display().to_string()),
             ("--listen", listen.to_string()),
             ("--platform", self.platform_file().display().to_string()),
             ("--token-file", self.token_file().display().to_string()),
         ];
-        let args = args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
+        let args = args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).chain(crew.args.clone());
         let program = Program::new(built("epic-scheduler")?, home.join("log")).args(args);
-        self.replicas.push(Replica { url: format!("http://{listen}"), state_dir, program, process: None });
+        self.replicas.push(Replica { url: format!("http://{listen}"), state_dir, program, process: None, relays });
         Ok(())
     }
 
-    /// Returns where their journal is.
+    /// Returns where the journal is, by no relay.
     #[must_use]
     pub fn zk(&self) -> String {
-        self.zookeeper.url("/epic")
+        self.zookeeper.url(JOURNAL)
     }
 
     /// Returns the platform's bundle.
     #[must_use]
-    pub fn bin(&self) -> PathBuf {
-        self.dir.join("platform.bin")
+    pub fn bin(&self) -> &Path {
+        &self.bin
     }
 
     /// Returns the platform's document, the same for all.
@@ -133,7 +183,7 @@ impl Replicas {
     /// # Errors
     /// The file can't be written.
     pub fn write_platform(&self, workers: u32) -> Result<()> {
-        Ok(fs::write(self.platform_file(), document(&self.bin(), workers))?)
+        Ok(fs::write(self.platform_file(), document(&self.bin, workers))?)
     }
 
     /// Returns where a replica answers.
@@ -189,6 +239,26 @@ impl Replicas {
         self.signal(index, Signal::SIGCONT)
     }
 
+    /// Returns a replica's relays to ZooKeeper.
+    #[must_use]
+    pub fn relays(&self, index: usize) -> &Relays {
+        &self.replicas[index].relays
+    }
+
+    /// Returns a replica's process id, if it was started.
+    #[must_use]
+    pub fn pid(&self, index: usize) -> Option<u32> {
+        self.replicas[index].process.as_ref().map(Process::pid)
+    }
+
+    /// Tells how a replica ended that nobody killed; nothing if it runs, or was killed.
+    ///
+    /// # Errors
+    /// The kernel refuses to say.
+    pub fn ended(&mut self, index: usize) -> Result<Option<ExitStatus>> {
+        self.replicas[index].process.as_mut().map_or(Ok(None), Process::exited)
+    }
+
     fn signal(&self, index: usize, signal: Signal) -> Result<()> {
         let process = self.replicas[index].process.as_ref();
         process.with_context(|| format!("replica {index} doesn't run"))?.signal(signal)
@@ -207,10 +277,16 @@ impl Replicas {
         Ok(())
     }
 
+    /// Returns the file with all that a replica has logged.
+    #[must_use]
+    pub fn log_file(&self, index: usize) -> &Path {
+        self.replicas[index].program.log()
+    }
+
     /// Returns all that a replica has logged.
     #[must_use]
     pub fn log(&self, index: usize) -> String {
-        fs::read_to_string(self.replicas[index].program.log()).unwrap_or_default()
+        fs::read_to_string(self.log_file(index)).unwrap_or_default()
     }
 
     /// Asks a replica what it is.
@@ -337,5 +413,9 @@ async fn change(request: reqwest::RequestBuilder) -> Result<Granted> {
     Ok(serde_json::from_str(&text)?)
 }
 
+/// The journal's path in ZooKeeper.
+const JOURNAL: &str = "/epic";
+/// The environment variable that chooses a client for ZooKeeper.
+const CLIENT: &str = "ZK_CLIENT";
 /// The token that all accept.
 pub const TOKEN: &str = "the-token-of-all-replicas";

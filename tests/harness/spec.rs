@@ -23,6 +23,8 @@ pub struct ClusterSpec {
     pub acls: Option<Value>,
     /// `zk://host:port/path`; without it a single master appoints itself.
     pub zookeeper: Option<String>,
+    /// Each master's own way to the same place, by its index; where there is none, `zookeeper`.
+    pub master_zookeepers: Vec<String>,
     /// The number of masters; more than one needs `zookeeper`.
     pub masters: u8,
     /// Flags of the masters (no dashes, underscores), which win over the harness' own.
@@ -71,6 +73,7 @@ impl ClusterSpec {
             credentials: Vec::new(),
             acls: None,
             zookeeper: None,
+            master_zookeepers: Vec::new(),
             masters: 1,
             master_flags: BTreeMap::new(),
             agent_flags: BTreeMap::new(),

@@ -1,7 +1,7 @@
 //! A stand-in for a Mesos master on the wire: it speaks the v1 scheduler API to one scheduler and has as many agents
 //! as are wanted, each of which starts whatever it is told to at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -40,12 +40,17 @@ pub struct Seen {
     pub acknowledgements: usize,
     /// Calls of all kinds.
     pub calls: usize,
+    /// Subscriptions.
+    pub subscriptions: usize,
+    /// When the newest subscription was asked for.
+    pub subscribed: Option<Instant>,
+    /// When the first ACCEPT or ACKNOWLEDGE of that subscription was answered.
+    pub acted: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Inner {
     role: String,
-    agents: u32,
     state: Mutex<State>,
 }
 
@@ -54,6 +59,11 @@ struct State {
     stream: Option<mpsc::UnboundedSender<Bytes>>,
     stream_id: String,
     framework: Option<v1::FrameworkId>,
+    agents: u32,
+    /// Each running task's agent.
+    tasks: BTreeMap<String, String>,
+    /// A task whose update nobody has acknowledged for good: each subscription begins with it.
+    restless: Option<String>,
     offers: BTreeMap<String, u32>,
     next: u64,
     seen: Seen,
@@ -67,8 +77,8 @@ impl StandIn {
     pub fn start(address: SocketAddr, role: &str, agents: u32) -> Result<Self> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
-        let state = Mutex::new(State::default());
-        let inner = web::Data::from(Arc::new(Inner { role: role.to_owned(), agents, state }));
+        let state = Mutex::new(State { agents, ..State::default() });
+        let inner = web::Data::from(Arc::new(Inner { role: role.to_owned(), state }));
         let data = inner.clone();
         let server = HttpServer::new(move || {
             App::new()
@@ -83,6 +93,20 @@ impl StandIn {
         let handle = server.handle();
         actix_web::rt::spawn(server);
         Ok(Self { address, inner, server: handle })
+    }
+
+    /// Makes it know tasks that run, each with its agent, as a master does that had them before.
+    ///
+    /// From then on each subscription begins with an update of the first of them that is to be acknowledged.
+    pub fn knows(&self, tasks: impl IntoIterator<Item = (String, String)>) {
+        let mut state = self.inner.lock();
+        state.tasks.extend(tasks);
+        state.restless = state.tasks.keys().next().cloned();
+    }
+
+    /// Adds agents, which are offered to whoever subscribes next or revives offers.
+    pub fn add_agents(&self, agents: u32) {
+        self.inner.lock().agents += agents;
     }
 
     /// Returns what it has seen so far.
@@ -124,6 +148,10 @@ impl Inner {
         state.stream_id = format!("stream-{}", state.next);
         state.stream = Some(stream);
         state.framework = call.framework_id;
+        state.offers.clear();
+        state.seen.subscriptions += 1;
+        state.seen.subscribed = Some(Instant::now());
+        state.seen.acted = None;
         let suppressed = call.subscribe.is_some_and(|subscribe| !subscribe.suppressed_roles.is_empty());
         let subscribed = event::Subscribed {
             framework_id: state.framework.clone().unwrap_or_default(),
@@ -131,6 +159,9 @@ impl Inner {
             ..Default::default()
         };
         state.say(event::Type::Subscribed, |event| event.subscribed = Some(subscribed));
+        if let Some(task) = state.restless.clone() {
+            state.runs(&task);
+        }
         if !suppressed {
             self.offer(&mut state);
         }
@@ -152,7 +183,9 @@ impl Inner {
             call::Type::Acknowledge => {
                 state.seen.acknowledgements += 1;
                 state.seen.acknowledged = Some(Instant::now());
+                state.seen.acted.get_or_insert_with(Instant::now);
             }
+            call::Type::Reconcile => Self::reconcile(state, call.reconcile.unwrap_or_default()),
             call::Type::Decline => {
                 for offer in call.decline.unwrap_or_default().offer_ids {
                     state.offers.remove(&offer.value);
@@ -166,7 +199,6 @@ impl Inner {
             | call::Type::Kill
             | call::Type::Shutdown
             | call::Type::AcknowledgeOperationStatus
-            | call::Type::Reconcile
             | call::Type::ReconcileOperations
             | call::Type::Message
             | call::Type::Request
@@ -181,34 +213,43 @@ impl Inner {
         }
         let launches = accept.operations.into_iter().filter_map(|operation| operation.launch);
         for task in launches.flat_map(|launch| launch.task_infos) {
-            state.next += 1;
-            let uuid = [[0; 8], state.next.to_be_bytes()].concat();
-            let status = v1::TaskStatus {
-                task_id: task.task_id,
-                state: TaskState::TaskRunning.into(),
-                agent_id: Some(task.agent_id),
-                uuid: Some(uuid),
-                healthy: Some(true),
-                ..Default::default()
-            };
-            state.say(event::Type::Update, |event| event.update = Some(event::Update { status }));
+            state.tasks.insert(task.task_id.value.clone(), task.agent_id.value);
+            state.runs(&task.task_id.value);
             state.seen.launches += 1;
             state.seen.accepted = Some(Instant::now());
         }
+        state.seen.acted.get_or_insert_with(Instant::now);
     }
 
-    /// Offers all of every agent; who has an offer already gets no second one.
+    /// Tells the state of each task that is asked about, of all if none is named.
+    fn reconcile(state: &State, reconcile: call::Reconcile) {
+        let mut asked: Vec<_> = reconcile.tasks.into_iter().map(|task| task.task_id.value).collect();
+        if asked.is_empty() {
+            asked = state.tasks.keys().cloned().collect();
+        }
+        for task in asked {
+            let is_known = state.tasks.contains_key(&task);
+            state.update(&task, if is_known { TaskState::TaskRunning } else { TaskState::TaskUnknown }, None);
+        }
+    }
+
+    /// Offers all of every agent that has no task; who has an offer already gets no second one.
     fn offer(&self, state: &mut State) {
-        let offered: Vec<u32> = state.offers.values().copied().collect();
+        let offered: BTreeSet<u32> = state.offers.values().copied().collect();
+        let busy: BTreeSet<String> = state.tasks.values().cloned().collect();
         let mut offers = Vec::new();
-        for agent in (0..self.agents).filter(|agent| !offered.contains(agent)) {
+        for agent in (0..state.agents).filter(|agent| !offered.contains(agent)) {
+            let name = format!("agent-{agent:05}");
+            if busy.contains(&name) {
+                continue;
+            }
             state.next += 1;
             let id = format!("offer-{}", state.next);
             state.offers.insert(id.clone(), agent);
             offers.push(v1::Offer {
                 id: v1::OfferId { value: id },
                 framework_id: state.framework.clone().unwrap_or_default(),
-                agent_id: v1::AgentId { value: format!("agent-{agent:05}") },
+                agent_id: v1::AgentId { value: name },
                 hostname: format!("host-{agent:05}"),
                 resources: self.resources(),
                 ..Default::default()
@@ -245,6 +286,24 @@ impl Inner {
 }
 
 impl State {
+    /// Says that a task runs, in an update that is to be acknowledged.
+    fn runs(&mut self, task: &str) {
+        self.next += 1;
+        self.update(task, TaskState::TaskRunning, Some([[0; 8], self.next.to_be_bytes()].concat()));
+    }
+
+    fn update(&self, task: &str, state: TaskState, uuid: Option<Vec<u8>>) {
+        let status = v1::TaskStatus {
+            task_id: v1::TaskId { value: task.to_owned() },
+            state: state.into(),
+            agent_id: self.tasks.get(task).map(|agent| v1::AgentId { value: agent.clone() }),
+            healthy: uuid.as_ref().map(|_| true),
+            uuid,
+            ..Default::default()
+        };
+        self.say(event::Type::Update, |event| event.update = Some(event::Update { status }));
+    }
+
     fn say(&self, kind: event::Type, fill: impl FnOnce(&mut Event)) {
         let mut event = Event { r#type: Some(kind.into()), ..Default::default() };
         fill(&mut event);

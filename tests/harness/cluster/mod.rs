@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::address::Network;
@@ -136,6 +137,50 @@ impl Cluster {
         self.node_mut(part).process = None;
     }
 
+    /// Stops a part with SIGSTOP; executors go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn stop(&self, part: Part) -> anyhow::Result<()> {
+        self.signal(part, Signal::SIGSTOP)
+    }
+
+    /// Lets a stopped part go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn cont(&self, part: Part) -> anyhow::Result<()> {
+        self.signal(part, Signal::SIGCONT)
+    }
+
+    fn signal(&self, part: Part, signal: Signal) -> anyhow::Result<()> {
+        self.node(part).process.as_ref().with_context(|| format!("{part:?} does not run"))?.signal(signal)
+    }
+
+    /// Starts each master that does not run; one that has lost its session with ZooKeeper has ended by itself.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub fn revive_masters(&mut self) -> anyhow::Result<()> {
+        for master in &mut self.masters {
+            if let Some(process) = &mut master.process
+                && process.exited()?.is_some()
+            {
+                master.process = None;
+            }
+            if master.process.is_none() {
+                master.start()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where masters elect a leader, as `zk://host:port/path`; nothing if there is only one.
+    #[must_use]
+    pub fn zookeeper(&self) -> Option<&str> {
+        self.spec.zookeeper.as_deref()
+    }
+
     /// Starts a part that was killed, on its old port and directory. Does not wait.
     ///
     /// # Errors
@@ -166,7 +211,10 @@ impl Cluster {
         let address = self.network.free(index + 1)?;
         let name = format!("m{}", index + 1);
         let program = self.program(kit, "mesos-master", &name, address);
-        let program = with(program, self.spec.master_env(self.work_dir())?);
+        let mut program = with(program, self.spec.master_env(self.work_dir())?);
+        if let Some(zookeeper) = self.spec.master_zookeepers.get(usize::from(index)) {
+            program = program.env("MESOS_ZK", zookeeper);
+        }
         self.masters.push(Node::new(address, program));
         Ok(())
     }

@@ -70,15 +70,20 @@ impl Cluster {
     /// When that takes longer than 30 seconds, or a part has ended.
     pub async fn agents_active(&mut self) -> anyhow::Result<()> {
         let what = "all agents that run are active";
-        let look = async |cluster: &Self| {
-            if cluster.agents.is_empty() {
-                cluster.all_in_one_registered().await?;
-            } else {
-                cluster.separate_registered().await?;
-            }
-            cluster.masters_recovered().await
-        };
-        self.until(what, Duration::from_secs(30), look).await
+        self.until(what, Duration::from_secs(30), async |cluster: &Self| cluster.is_whole().await).await
+    }
+
+    /// Whether every agent that runs is active, and with ZooKeeper every master that runs could lead.
+    ///
+    /// # Errors
+    /// What isn't so.
+    pub async fn is_whole(&self) -> anyhow::Result<()> {
+        if self.agents.is_empty() {
+            self.all_in_one_registered().await?;
+        } else {
+            self.separate_registered().await?;
+        }
+        self.masters_recovered().await
     }
 
     /// The libprocess ids of the agents that are active in the eyes of the master.
