@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -31,11 +32,19 @@ impl ZooKeeper {
     /// # Errors
     /// When the packages cannot be installed, or it does not serve in time (with the end of its log).
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts a server whose Java has these options too, and waits until it serves.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start).
+    pub async fn start_with(options: &[&str]) -> anyhow::Result<Self> {
         kit::install("zookeeper")?;
         let network = Network::take()?;
         let address = network.free(1)?;
         let work = tempfile::Builder::new().prefix("epic-zookeeper-").tempdir()?;
-        let program = program(work.path(), address)?;
+        let program = program(work.path(), address, options)?;
         let mut server = Self { process: None, program, address, _network: network, work };
         server.restart().await?;
         Ok(server)
@@ -51,6 +60,24 @@ impl ZooKeeper {
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("zk://{}{path}", self.address)
+    }
+
+    /// Returns the number of its last transaction.
+    ///
+    /// # Errors
+    /// When it doesn't answer.
+    pub async fn zxid(&self) -> anyhow::Result<u64> {
+        let answer = srvr(self.address).await?;
+        let zxid = answer.lines().find_map(|line| line.strip_prefix("Zxid: 0x"));
+        Ok(u64::from_str_radix(zxid.context("it doesn't say")?, 16)?)
+    }
+
+    /// Stops it where it is, or lets it go on.
+    ///
+    /// # Errors
+    /// When it doesn't run, or can't be signalled.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        self.process.as_ref().context("ZooKeeper doesn't run")?.signal(signal)
     }
 
     /// Ends it with SIGKILL; its data stays.
@@ -105,7 +132,7 @@ async fn srvr(address: SocketAddr) -> anyhow::Result<String> {
 }
 
 /// The class path names what is needed: with all of the directory's the loggers call each other for ever.
-fn program(work: &Path, address: SocketAddr) -> anyhow::Result<Program> {
+fn program(work: &Path, address: SocketAddr, options: &[&str]) -> anyhow::Result<Program> {
     let data = work.join("data");
     let settings = format!(
         "dataDir={}\nclientPortAddress={}\nclientPort={}\ntickTime=500\nmaxClientCnxns=0\nadmin.enableServer=false\n\
@@ -116,11 +143,7 @@ fn program(work: &Path, address: SocketAddr) -> anyhow::Result<Program> {
     );
     let file = work.join("zoo.cfg");
     fs::write(&file, settings).context("cannot write zoo.cfg")?;
-    let args = [
-        "-Xmx64m",
-        "-cp",
-        "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar",
-        "org.apache.zookeeper.server.quorum.QuorumPeerMain",
-    ];
-    Ok(Program::new("/usr/bin/java", work.join("log")).args(args).args([file]))
+    let args = ["-Xmx64m", "-cp", "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar"];
+    let program = Program::new("/usr/bin/java", work.join("log")).args(args).args(options.iter().copied());
+    Ok(program.args(["org.apache.zookeeper.server.quorum.QuorumPeerMain"]).args([file]))
 }

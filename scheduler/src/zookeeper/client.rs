@@ -32,7 +32,7 @@ impl ZooKeeperClient {
     pub(super) async fn connect(connect: &Connect, bound: Duration) -> Result<Self, Error> {
         let servers = connect.path.servers.join(",");
         let unreachable = |source| Error::Unreachable { servers: servers.clone(), source };
-        let connector = connector(connect).map_err(|error| unreachable(Cause::Client(error)))?;
+        let connector = connector(connect);
         let (answer, connected) = oneshot::channel();
         let to = servers.clone();
         let serve = async move {
@@ -60,7 +60,7 @@ impl Coordinator for ZooKeeperClient {
             Kind::Lasting => CreateMode::Persistent,
             Kind::Numbered => CreateMode::EphemeralSequential,
         };
-        let options: CreateOptions<'static> = mode.with_acls(self.acls.clone());
+        let options: CreateOptions<'static> = mode.with_acls(self.acls);
         Box::pin(async move {
             let (_, number) = self.client.create(path, bytes, &options).await?;
             Ok(number.into_i64())
@@ -147,7 +147,20 @@ impl From<ClientError> for Failure {
             E::QuotaExceeded => Refusal::QuotaExceeded,
             E::Throttled => Refusal::Throttled,
             E::Unimplemented => Refusal::Unimplemented,
-            lost => return Self::Unsure(Cause::Client(lost)),
+            // Versions to come may have more.
+            lost @ (E::UnmarshalError { .. }
+            | E::NoHosts
+            | E::Timeout
+            | E::UnexpectedError(_)
+            | E::SessionMoved
+            | E::NoWatcher
+            | E::MarshallingError
+            | E::ConnectionLoss
+            | E::ReconfigDisabled
+            | E::UnexpectedErrorCode(_)
+            | E::RuntimeInconsistent
+            | E::Custom(_)
+            | _) => return Self::Unsure(Cause::Client(lost)),
         };
         Self::Refused(refusal)
     }
@@ -165,12 +178,12 @@ impl State {
     }
 }
 
-fn connector(connect: &Connect) -> Result<Connector, ClientError> {
+fn connector(connect: &Connect) -> Connector {
     let mut connector = Client::connector().with_session_timeout(connect.session_timeout);
     if let Some(digest) = &connect.path.digest {
         connector = connector.with_auth("digest", digest.as_bytes());
     }
-    Ok(connector)
+    connector
 }
 
 /// Runs the client on a thread until its session is over.
