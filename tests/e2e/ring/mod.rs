@@ -5,6 +5,8 @@ mod fail_stop;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod loss;
 #[cfg(test)]
 mod place;

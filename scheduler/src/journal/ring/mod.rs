@@ -9,6 +9,7 @@ mod append;
 mod base;
 mod error;
 mod init;
+mod probe;
 mod record;
 mod snapshot;
 mod tally;
@@ -227,5 +228,7 @@ impl Ring {
     }
 }
 
+/// What servers must take in one packet for the largest batch: its bytes, its header, and what ZooKeeper adds.
+const PACKET_BYTES: usize = (512 << 10) + 4096;
 const TRIES_MAX: u32 = 16;
 const READS_AT_ONCE: usize = 32;
