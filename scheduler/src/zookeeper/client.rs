@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use epic_common_io::tls;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use zookeeper_client::{
-    Acls, Client, Connector, CreateMode, CreateOptions, Error as ClientError, EventType, OneshotWatcher, SessionState,
-    Stat, StateWatcher,
+    Acls, Client, Connector, CreateMode, CreateOptions, Error as ClientError, EventType, OneshotWatcher, SaslOptions,
+    SessionState, Stat, StateWatcher,
 };
 
-use super::connect::Connect;
+use super::connect::{Connect, Sasl, Tls};
 use super::coordinator::{Call, Change, Coordinator, Failure, Kind, Node, SessionOver, Written, time};
 use super::{Cause, Error, Refusal, State};
 
@@ -34,9 +35,11 @@ impl ZooKeeperClient {
         let unreachable = |source| Error::Unreachable { servers: servers.clone(), source };
         let connector = connector(connect);
         let (answer, connected) = oneshot::channel();
-        let to = servers.clone();
+        let (to, is_secure) = (servers.clone(), connect.tls.is_some());
         let serve = async move {
-            let outcome = timeout(bound, connector.connect(&to)).await;
+            let connected =
+                async { if is_secure { connector.secure_connect(&to).await } else { connector.connect(&to).await } };
+            let outcome = timeout(bound, connected).await;
             let watcher = outcome.as_ref().ok().and_then(|client| client.as_ref().ok().map(Client::state_watcher));
             // Nobody waits for it any more: dropping the client closes its session.
             let _answered = answer.send(outcome);
@@ -49,7 +52,7 @@ impl ZooKeeperClient {
             Ok(Err(_elapsed)) => return Err(Error::Slow { servers, bound }),
             Err(closed) => return Err(unreachable(Cause::Thread(Arc::new(io::Error::other(closed))))),
         };
-        let acls = if connect.path.digest.is_some() { Acls::creator_all() } else { Acls::anyone_all() };
+        let acls = if connect.has_user() { Acls::creator_all() } else { Acls::anyone_all() };
         Ok(Self { client, states, acls })
     }
 }
@@ -182,6 +185,13 @@ fn connector(connect: &Connect) -> Connector {
     let mut connector = Client::connector().with_session_timeout(connect.session_timeout);
     if let Some(digest) = &connect.path.digest {
         connector = connector.with_auth("digest", digest.as_bytes());
+    }
+    if let Some(Sasl { user, password }) = &connect.sasl {
+        connector = connector.with_sasl(SaslOptions::digest_md5(user.clone(), password.clone()));
+    }
+    if let Some(Tls(options)) = &connect.tls {
+        tls::use_ring();
+        connector = connector.with_tls(options.clone());
     }
     connector
 }

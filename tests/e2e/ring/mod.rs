@@ -11,6 +11,10 @@ mod loss;
 #[cfg(test)]
 mod place;
 mod proxy;
+#[cfg(test)]
+mod secure;
+
+pub(crate) use place::{session, session_of};
 
 /// Makes a test of each scenario for each client.
 macro_rules! with_both_clients {

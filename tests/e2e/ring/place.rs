@@ -52,15 +52,26 @@ impl Place {
     }
 
     pub(crate) fn connect(&self, credentials: &str, path: &str, timeout: Duration) -> Connect {
-        Connect { client: self.client, ..Connect::new(self.path(credentials, path), timeout) }
+        Connect { client: self.client, ..Connect::new(self::path(&self.zookeeper, credentials, path), timeout) }
     }
+}
 
-    fn path(&self, credentials: &str, path: &str) -> ZooKeeperPath {
-        let url = self.zookeeper.url(path).replace("zk://", &format!("zk://{credentials}"));
-        match Masters::parse(&url).expect("the server tells its address as Mesos reads it") {
-            Masters::ZooKeeper(path) => path,
-            Masters::List(_) => panic!("{url} is no place in ZooKeeper"),
-        }
+/// Connects with the default client, for tests of something else.
+pub(crate) async fn session(zookeeper: &ZooKeeper, credentials: &str, path: &str) -> Session {
+    session_of(zookeeper, credentials, path, TIMEOUT).await
+}
+
+/// The same with another time-out.
+pub(crate) async fn session_of(zookeeper: &ZooKeeper, credentials: &str, path: &str, timeout: Duration) -> Session {
+    let path = self::path(zookeeper, credentials, path);
+    Session::connect(&Connect::new(path, timeout), BOUND).await.expect("ZooKeeper serves")
+}
+
+fn path(zookeeper: &ZooKeeper, credentials: &str, path: &str) -> ZooKeeperPath {
+    let url = zookeeper.url(path).replace("zk://", &format!("zk://{credentials}"));
+    match Masters::parse(&url).expect("the server tells its address as Mesos reads it") {
+        Masters::ZooKeeper(path) => path,
+        Masters::List(_) => panic!("{url} is no place in ZooKeeper"),
     }
 }
 
