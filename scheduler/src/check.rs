@@ -30,6 +30,7 @@ pub fn check(config: &Config) -> Vec<Failure> {
     let around = |check: &dyn Fn() -> Result<(), Failure>| if is_readable { check() } else { Ok(()) };
     let checks = [
         start::client(config).map(|_client| ()),
+        config.zk.as_ref().map_or(Ok(()), |path| start::connect(config, path).map(|_connect| ())),
         around(&|| writable(&config.state_dir)),
         around(&|| start::listen(config).map(|_listener| ())),
         state.and_then(|state| start::check_role(config, &state).and_then(|()| moved(config, &state))),

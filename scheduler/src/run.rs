@@ -201,16 +201,16 @@ impl Part {
         (inbox, shown, peers, clock): (Inbox<Input>, watch::Sender<Replica>, Tell, Clock),
     ) -> Ending {
         match (self, &config.zk) {
-            (Self::Shared { copy, proposals, .. }, Some(path)) => {
+            (Self::Shared { copy, proposals, .. }, Some(_)) => {
                 let (stop, stopped) = oneshot::channel();
+                let Copy { connect, keeper, at, last_crc32, lock } = *copy;
                 let terms = Terms {
-                    connect: config.connect.connect(path, config.zk_session_timeout),
+                    connect,
                     id: uuid::Uuid::new_v4().to_string(),
                     advertise: config.advertised(),
                     role: config.role.clone(),
                     leading_time_max: config.max_leading_time,
                 };
-                let Copy { keeper, at, last_crc32, lock } = *copy;
                 let known = Known { journal: at.map(|at| at.journal), position, last_crc32, state };
                 let replica =
                     Actor::new(terms, known, Ends { inbox, proposals, keeper, shown, peers, stop: stopped, clock });

@@ -28,6 +28,7 @@ use crate::moved;
 use crate::seed;
 use crate::store::{At, Keeper, Options};
 use crate::token::{self, Token};
+use crate::zookeeper::Connect;
 
 /// All that a scheduler runs on.
 #[derive(Debug)]
@@ -66,6 +67,8 @@ pub enum Held {
 /// What a replica has of a journal that is in `ZooKeeper`.
 #[derive(Debug)]
 pub struct Copy {
+    /// How sessions with `ZooKeeper` are made.
+    pub connect: Connect,
     /// Keeps it.
     pub keeper: Keeper,
     /// Which journal it is of, and up to where; `None` if it holds nothing.
@@ -142,11 +145,17 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
 fn shared(config: &Config, path: &ZooKeeperPath) -> Result<(Held, u64, Recovered), Failure> {
     moved::check_shared(&config.state_dir, path)?;
     let lock = local::lock(&config.state_dir)?;
+    let connect = connect(config, path)?;
     let (held, keeper) = Keeper::open(&config.state_dir, Options::default());
     let (at, last_crc32) = held.as_ref().map_or((None, None), |held| (Some(held.at.clone()), held.last_crc32));
     let batch = at.as_ref().map_or(0, |at| at.batch);
     let recovered = held.map(Recovered::from).unwrap_or_default();
-    Ok((Held::Shared(Box::new(Copy { keeper, at, last_crc32, lock })), batch, recovered))
+    Ok((Held::Shared(Box::new(Copy { connect, keeper, at, last_crc32, lock })), batch, recovered))
+}
+
+/// Says how sessions with `ZooKeeper` are made; nothing is connected to.
+pub(crate) fn connect(config: &Config, path: &ZooKeeperPath) -> Result<Connect, Failure> {
+    Ok(config.connect.connect(path, config.zk_session_timeout)?)
 }
 
 /// Makes the client for Mesos; nothing is connected to.

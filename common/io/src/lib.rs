@@ -7,6 +7,7 @@ pub mod driver;
 pub mod http;
 pub mod stream;
 pub mod telemetry;
+pub mod tls;
 
 #[cfg(test)]
 mod peer;

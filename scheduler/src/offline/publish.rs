@@ -41,7 +41,7 @@ pub(super) async fn publish(asked: &Publish) -> Result<String, Failure> {
     if !asked.yes {
         return Err(would(asked, &held));
     }
-    let session = connect(&asked.connect.connect(&asked.zk, asked.zk_session_timeout)).await?;
+    let session = connect(&asked.connect.connect(&asked.zk, asked.zk_session_timeout)?).await?;
     if !held.state.moved_to.as_ref().is_some_and(|url| is_same(url, &asked.zk)) {
         abandoned(asked, held.state.moved_to.as_deref()).await?;
         ring::prepare(&session).await.map_err(|error| failure(&error))?;
@@ -78,7 +78,7 @@ async fn abandoned(asked: &Publish, first: Option<&str>) -> Result<(), Failure> 
     };
     // The journal holds no credentials; whoever moves it has them.
     let path = ZooKeeperPath { digest: asked.zk.digest.clone(), ..path };
-    let session = connect(&asked.connect.connect(&path, asked.zk_session_timeout))
+    let session = connect(&asked.connect.connect(&path, asked.zk_session_timeout)?)
         .await
         .map_err(|failure| failure.about(&elsewhere))?;
     match ring::look(&session).await {

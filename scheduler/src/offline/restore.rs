@@ -48,7 +48,7 @@ fn state(file: &Path, read: &Backup) -> Result<State, Failure> {
 
 async fn to_zookeeper(asked: &Restore, zk: &ZooKeeperPath, state: State) -> Result<String, Failure> {
     let (index, framework) = (state.index.0, framework(&state));
-    let session = connect(&asked.connect.connect(zk, asked.zk_session_timeout)).await?;
+    let session = connect(&asked.connect.connect(zk, asked.zk_session_timeout)?).await?;
     let made = ring::init_from(&session, &base(state)).await.map_err(|error| failure(&error))?;
     Ok(match made {
         Initialised::New => format!("{zk}: begins with the state after entry {index} of {framework}"),

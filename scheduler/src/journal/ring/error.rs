@@ -116,6 +116,17 @@ pub enum Error {
         /// The bound.
         bytes_max: usize,
     },
+    /// Servers take less than a batch may have.
+    #[error(
+        "ZooKeeper at {url} does not take {bytes} bytes in one node; set jute.maxbuffer to {} or more on all its servers, or leave it out, and restart them",
+        super::PACKET_BYTES
+    )]
+    SizeLimit {
+        /// The place.
+        url: String,
+        /// So many were tried.
+        bytes: usize,
+    },
     /// A batch comes out of order.
     #[error("batch {batch} cannot follow batch {position}")]
     NotNext {
