@@ -3,6 +3,8 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use epic_common::time::Timestamp;
@@ -169,6 +171,35 @@ async fn a_move_that_was_interrupted_is_finished_by_the_same_command() -> Result
     journal(&other, None)?;
     publish(&other, &second, 64, "holds another journal, and nothing overwrites one").await?;
     ensure!(fold(&Local::look(&other)?)?.moved_to.is_none(), "it has ended for nothing");
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_moves_a_journal_may_be_killed_at_any_moment() -> Result<()> {
+    let zookeeper = ZooKeeper::start().await?;
+    let folder = tempfile::tempdir()?;
+    let mut killed = [0; 2];
+    for round in 0.. {
+        let (dir, name) = (folder.path().join(round.to_string()), format!("/r{round}"));
+        let local = journal(&dir, None)?;
+        let mut command = tokio::process::Command::new(built("epic-scheduler")?);
+        let zk = zookeeper.url(&name);
+        command.args(["state", "publish", "--state-dir", &text(&dir), "--zk", &zk, "--yes"]).kill_on_drop(true);
+        let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let ended = tokio::time::timeout(Duration::from_millis(50 * round), process.wait()).await;
+        process.kill().await.ok();
+        let session = session(&zookeeper, "", &name).await;
+        let has_ended = fold(&Local::look(&dir)?)?.moved_to.is_some();
+        let can_be_opened = Ring::open(session.clone()).await.is_ok();
+        ensure!(has_ended || !can_be_opened, "round {round}: two journals go on from the same state");
+        publish(&dir, &zk, 0, "moved to").await.with_context(|| format!("round {round}"))?;
+        ensure!(begins(&session).await?.framework == local.framework, "round {round}");
+        if ended.is_ok() {
+            break;
+        }
+        killed[usize::from(has_ended)] += 1;
+    }
+    ensure!(killed[0] > 0, "nobody was killed before the local journal had ended");
     Ok(())
 }
 
