@@ -3,6 +3,7 @@
 mod base;
 mod client;
 mod confinement;
+mod copies;
 mod crash;
 mod errors;
 mod framework;

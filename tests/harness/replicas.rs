@@ -186,6 +186,20 @@ impl Replicas {
         Ok(fs::write(self.platform_file(), document(&self.bin, workers))?)
     }
 
+    /// Returns a replica's state directory.
+    #[must_use]
+    pub fn state_dir(&self, index: usize) -> &Path {
+        &self.replicas[index].state_dir
+    }
+
+    /// Returns a replica's metrics.
+    ///
+    /// # Errors
+    /// It doesn't answer.
+    pub async fn metrics(&self, index: usize) -> Result<String> {
+        self.ask(index, "/metrics").await
+    }
+
     /// Returns where a replica answers.
     #[must_use]
     pub fn url(&self, index: usize) -> &str {

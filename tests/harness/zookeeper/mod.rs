@@ -3,7 +3,7 @@
 mod server;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
@@ -133,6 +133,12 @@ impl ZooKeeper {
         self.servers.iter_mut().for_each(Server::kill);
     }
 
+    /// Returns where a server's data is; to be touched only while it doesn't run.
+    #[must_use]
+    pub fn data(&self, index: usize) -> PathBuf {
+        server::data(self.work.path(), index)
+    }
+
     /// Removes the data of all servers while none runs.
     ///
     /// # Errors
@@ -231,7 +237,7 @@ pub(crate) fn url(addresses: &[SocketAddr], path: &str) -> String {
 }
 
 /// A directory below `work` for one server.
-fn home(work: &Path, index: usize) -> std::path::PathBuf {
+fn home(work: &Path, index: usize) -> PathBuf {
     work.join(format!("z{}", index + 1))
 }
 

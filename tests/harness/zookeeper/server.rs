@@ -129,7 +129,7 @@ fn make(data: &Path, index: usize) -> Result<()> {
     fs::write(data.join("myid"), (index + 1).to_string()).context("cannot write myid")
 }
 
-fn data(work: &Path, index: usize) -> PathBuf {
+pub(super) fn data(work: &Path, index: usize) -> PathBuf {
     home(work, index).join("data")
 }
 

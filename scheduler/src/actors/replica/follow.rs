@@ -31,7 +31,9 @@ impl Replica {
             let next = ring.next(self.known.position).await;
             self.follow(ring, next).await?;
         }
-        self.check_role()
+        self.check_role()?;
+        // Before anybody counts on it: a leader that can't write its largest batch would come to a stop.
+        ring.probe().await.map_err(failed)
     }
 
     /// Applies what comes next.
