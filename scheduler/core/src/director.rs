@@ -1,9 +1,9 @@
 //! The machine that runs everything: events in, plans out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use epic_common::ids::InstanceId;
+use epic_common::ids::{Digest, InstanceId};
 use epic_common::machine::Machine;
 use epic_common::time::Timestamp;
 
@@ -54,6 +54,8 @@ pub enum Input {
     Paused,
     /// It still leads.
     Resumed,
+    /// These artifacts are on this replica's disk, and no others.
+    Held(BTreeSet<Digest>),
     /// Somebody asks for something.
     Request(ClientId, Request),
 }
@@ -239,7 +241,8 @@ impl Director {
         (self.dirty, self.deadline) = (false, None);
         self.outputs.retain(|output| !acts(output));
         self.batch.clear();
-        let fresh = Session { was_up: self.session.was_up, ..Session::new() };
+        let (was_up, held) = (self.session.was_up, self.session.held.take());
+        let fresh = Session { was_up, held, ..Session::new() };
         let session = std::mem::replace(&mut self.session, fresh);
         let granted = session.proposed.into_iter().flat_map(|batch| batch.grants).map(|(client, ..)| client);
         for client in granted.chain(session.requests.into_iter().map(|(client, _)| client)) {
@@ -342,6 +345,11 @@ impl Machine for Director {
             Input::StandDown(why) => self.stand_down(&why),
             Input::Paused => self.is_paused = true,
             Input::Resumed => self.is_paused = false,
+            Input::Held(held) => {
+                if self.session.hold(held) {
+                    self.publish();
+                }
+            }
             Input::Request(client, request) => self.requested(client, request),
             Input::Mesos(stream, event) => {
                 let publish = matches!(event, Event::Subscribed);
