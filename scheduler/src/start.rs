@@ -249,6 +249,6 @@ pub(crate) fn policy(config: &Config, executor: Digest) -> Policy {
 fn warn_of_missing(state: &State, artifacts: &Artifacts) {
     let Some(desired) = &state.desired else { return };
     if artifacts.find(&desired.bundle.sha256).is_none() {
-        warn!(bundle = %desired.bundle.sha256, "the platform's bundle is missing; start once with --bin FILE to supply it");
+        warn!(bundle = %desired.bundle.sha256, "the platform's bundle is missing; unless another replica has it, supply it with epicctl bundle push FILE");
     }
 }
