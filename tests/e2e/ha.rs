@@ -13,15 +13,19 @@ use epic_tests::spec::ClusterSpec;
 use crate::crash::{attempts, frameworks, processes};
 
 /// What must not change.
-struct Before {
+pub(crate) struct Before {
     framework: String,
     index: u64,
-    processes: BTreeMap<String, String>,
+    pub(crate) processes: BTreeMap<String, String>,
 }
 
 /// Three replicas whose platform of three members is ready; returns who leads.
 async fn three() -> Result<(Replicas, usize, Before)> {
-    let replicas = Replicas::start(Cluster::start(ClusterSpec::agents_of(4)).await?, 3, 2).await?;
+    settled(Replicas::start(Cluster::start(ClusterSpec::agents_of(4)).await?, 3, 2).await?).await
+}
+
+/// Waits until a platform of three members is ready; returns who leads.
+pub(crate) async fn settled(replicas: Replicas) -> Result<(Replicas, usize, Before)> {
     let view = replicas.until_ready(3).await?;
     let (leader, _) = replicas.until_led(|_| true).await?;
     let framework = view.mesos.framework_id.clone();
@@ -31,7 +35,7 @@ async fn three() -> Result<(Replicas, usize, Before)> {
 }
 
 /// Nothing has restarted, no attempt was made, and Mesos knows one framework: the one that it knew.
-async fn as_before(replicas: &Replicas, before: &Before) -> Result<()> {
+pub(crate) async fn as_before(replicas: &Replicas, before: &Before) -> Result<()> {
     let view = replicas.until_ready(before.processes.len()).await?;
     ensure!(view.mesos.framework_id == before.framework, "the id has changed: {:?}", view.mesos);
     ensure!(view.index >= before.index, "entry {} is lost, {} is the last", before.index, view.index);
@@ -44,7 +48,7 @@ async fn as_before(replicas: &Replicas, before: &Before) -> Result<()> {
 }
 
 /// What the replica that leads is subscribed to is what all others follow: a change at each of them is made once.
-async fn takes_changes(replicas: &mut Replicas, before: &mut Before) -> Result<()> {
+pub(crate) async fn takes_changes(replicas: &mut Replicas, before: &mut Before) -> Result<()> {
     replicas.write_platform(3)?;
     let (leader, _) = replicas.until_led(|_| true).await?;
     let standby = (0..3).find(|index| *index != leader).unwrap_or_default();

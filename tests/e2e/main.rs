@@ -3,6 +3,7 @@
 mod client;
 mod confinement;
 mod crash;
+mod ensemble;
 mod errors;
 mod framework;
 mod ha;
