@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use epic_tests::cluster::{Cluster, Part};
+use epic_tests::cluster::Cluster;
 use epic_tests::history::Follower;
 use epic_tests::http;
 use epic_tests::replicas::{Crew, Replicas};
@@ -11,7 +11,7 @@ use epic_tests::spec::ClusterSpec;
 use epic_tests::zookeeper::{Pace, ZooKeeper};
 
 use crate::crash::processes;
-use crate::ha::{Before, as_before, settled, takes_changes};
+use crate::ha::{Before, as_before, settled, subscriptions, takes_changes};
 use crate::ring::session;
 
 /// Three replicas on three servers, whose platform of three members is ready; returns who leads.
@@ -20,11 +20,6 @@ async fn three() -> Result<(Replicas, usize, Before)> {
     let zookeeper = ZooKeeper::ensemble(3, pace).await?;
     let cluster = Cluster::start(ClusterSpec::agents_of(4)).await?;
     settled(Replicas::start_on(cluster, zookeeper, &Crew::of(3, 2)).await?).await
-}
-
-/// How often a scheduler has asked the master for a subscription.
-fn subscriptions(replicas: &Replicas) -> usize {
-    replicas.cluster.log(Part::Master(0)).matches("Received subscription request").count()
 }
 
 #[tokio::test]

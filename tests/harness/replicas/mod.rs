@@ -51,12 +51,10 @@ pub struct Crew {
 }
 
 impl Crew {
-    /// The usual ones; `ZK_CLIENT` in the environment chooses their ZooKeeper client.
+    /// The usual ones.
     #[must_use]
     pub fn of(count: u8, workers: u32) -> Self {
-        let client = std::env::var(CLIENT).ok().filter(|client| !client.is_empty());
-        let args = client.into_iter().flat_map(|client| ["--zk-client".to_owned(), client]).collect();
-        Self { count, workers, session: SESSION_TIMEOUT, bundle: None, args }
+        Self { count, workers, session: SESSION_TIMEOUT, bundle: None, args: Vec::new() }
     }
 }
 
@@ -298,6 +296,4 @@ impl Replicas {
 
 /// The journal's path in ZooKeeper.
 const JOURNAL: &str = "/epic";
-/// The environment variable that chooses a client for ZooKeeper.
-const CLIENT: &str = "ZK_CLIENT";
 const TOKEN: &str = "the-token-of-all-replicas";
