@@ -16,6 +16,7 @@ use epic_scheduler::mesos::masters::Masters;
 use epic_scheduler::zookeeper::{Connect, Session};
 
 use crate::cluster::{Cluster, Part};
+use crate::epic::document;
 use crate::process::tail;
 use crate::relay::Relays;
 use crate::replicas::{Crew, Replicas};
@@ -96,13 +97,13 @@ impl Stage {
 
     fn people(&self) -> Result<People> {
         let urls = (0..usize::from(SERVERS)).map(|index| self.replicas.url(index).to_owned()).collect();
-        let document = |workers| -> Result<PathBuf> {
-            self.replicas.write_platform(workers)?;
+        let write = |workers| -> Result<PathBuf> {
+            // Replicas that are starting read the platform's own file, so that is left alone.
             let path = self.replicas.platform_file().with_file_name(format!("workers-{workers}.yaml"));
-            std::fs::copy(self.replicas.platform_file(), &path)?;
+            std::fs::write(&path, document(self.replicas.bin(), workers))?;
             Ok(path)
         };
-        let documents = (0..=WORKERS_MAX).map(document).collect::<Result<_>>()?;
+        let documents = (0..=WORKERS_MAX).map(write).collect::<Result<_>>()?;
         Ok(People::new(urls, self.replicas.token_file(), documents))
     }
 
@@ -129,7 +130,9 @@ pub async fn play(plan: Plan, mut say: impl FnMut(&str)) -> Result<Figures> {
     let mut checker = Checker::start(&stage)?;
     let mut people = stage.people()?;
     let watch = stage.watch();
-    checker.settled(&mut stage).await?;
+    if let Err(error) = checker.settled(&mut stage).await {
+        bail!("SEED={} before the first round: {error:#}\n{}", plan.seed, stage.log_tails());
+    }
     say(&format!("three of each are up after {:.1?}", started.elapsed()));
     for round in 1..=plan.rounds {
         let mut done = String::new();
