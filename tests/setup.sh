@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs, by name and only where missing, the Debian packages that the tests need.
 #
-#   setup.sh [build|mesos|zookeeper|haproxy ...]     without a name: all of them
+#   setup.sh [build|mesos|zookeeper|haproxy|clock ...]     without a name: all of them
 #
 # No package's daemon is started: a policy-rc.d forbids it while apt works.
 set -euo pipefail
@@ -14,11 +14,12 @@ packages_of() {
       libapr1 libsvn1 libsasl2-2 libsasl2-modules libcurl4 libssl3 zlib1g util-linux ;;
     zookeeper) echo default-jre-headless zookeeper ;;
     haproxy) echo haproxy openssl ;;
-    *) say "no such set of packages: $1 (there are build, mesos, zookeeper, haproxy)"; exit 64 ;;
+    clock) echo libfaketime ;;
+    *) say "no such set of packages: $1 (there are build, mesos, zookeeper, haproxy, clock)"; exit 64 ;;
   esac
 }
 
-[ $# -gt 0 ] || set -- build mesos zookeeper haproxy
+[ $# -gt 0 ] || set -- build mesos zookeeper haproxy clock
 missing=()
 for set in "$@"; do
   names=$(packages_of "$set")

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use epic_common::api::PlatformView;
-use epic_tests::cluster::Cluster;
+use epic_tests::cluster::{Cluster, Part};
+use epic_tests::history::Follower;
 use epic_tests::http;
 use epic_tests::replicas::{Replicas, SESSION_TIMEOUT};
 use epic_tests::spec::ClusterSpec;
@@ -21,7 +22,11 @@ pub(crate) struct Before {
 
 /// Three replicas whose platform of three members is ready; returns who leads.
 pub(crate) async fn three() -> Result<(Replicas, usize, Before)> {
-    let replicas = Replicas::start(Cluster::start(ClusterSpec::agents_of(4)).await?, 3, 2).await?;
+    settled(Replicas::start(Cluster::start(ClusterSpec::agents_of(4)).await?, 3, 2).await?).await
+}
+
+/// Waits until a platform of three members is ready; returns who leads.
+pub(crate) async fn settled(replicas: Replicas) -> Result<(Replicas, usize, Before)> {
     let view = replicas.until_ready(3).await?;
     let (leader, _) = replicas.until_led(|_| true).await?;
     let framework = view.mesos.framework_id.clone();
@@ -55,6 +60,11 @@ pub(crate) async fn takes_changes(replicas: &mut Replicas, before: &mut Before) 
     ensure!(attempts(&view).iter().all(|attempt| *attempt == 1), "{:?}", attempts(&view));
     before.processes = after;
     Ok(())
+}
+
+/// How often Mesos was asked for a subscription, as its master says.
+pub(crate) fn subscriptions(replicas: &Replicas) -> usize {
+    replicas.cluster.log(Part::Master(0)).matches("Received subscription request").count()
 }
 
 /// What is the same at every replica.
@@ -120,7 +130,13 @@ async fn a_leader_that_slept_beyond_its_session_stands_by_and_does_nothing() -> 
     replicas.stop(first)?;
     let (second, led) = replicas.until_led(|leader| leader != first).await?;
     as_before(&replicas, &before).await?;
-    let subscribed = replicas.log(first).matches(": subscribed ").count();
+    let follower = Follower::start(&replicas.zk())?;
+    let next_is_subscribed = async || {
+        ensure!(replicas.status(second).await?.mesos.subscribed, "not yet");
+        Ok(())
+    };
+    replicas.until("the new leader is subscribed", next_is_subscribed).await?;
+    let asked = subscriptions(&replicas);
     replicas.cont(first)?;
     // Only once it answers and stands by, too, is this over.
     let woken = async || {
@@ -132,8 +148,9 @@ async fn a_leader_that_slept_beyond_its_session_stands_by_and_does_nothing() -> 
     let (leader, again) = replicas.until_led(|_| true).await?;
     ensure!((leader, again.epoch) == (second, led.epoch), "the new leader goes on: {again:?}");
     ensure!(replicas.status(second).await?.mesos.subscribed, "the new leader's subscription stands");
-    let later = replicas.log(first).matches(": subscribed ").count();
-    ensure!(later == subscribed, "who slept has subscribed again:\n{}", replicas.log(first));
+    ensure!(subscriptions(&replicas) == asked, "who slept has subscribed again:\n{}", replicas.log(first));
+    // No batch in it was written by an epoch after a higher one.
+    follower.until(replicas.status(second).await?.index, SESSION_TIMEOUT).await?;
     takes_changes(&mut replicas, &mut before).await?;
     as_before(&replicas, &before).await
 }

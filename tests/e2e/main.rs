@@ -6,6 +6,7 @@ mod client;
 mod confinement;
 mod copies;
 mod crash;
+mod ensemble;
 mod errors;
 mod framework;
 mod ha;

@@ -53,6 +53,17 @@ pub fn install(set: &str) -> anyhow::Result<()> {
     run("setup.sh", &[set]).map(|_stdout| ())
 }
 
+/// Installs the library that shifts a program's clock, and returns where it is.
+///
+/// # Errors
+/// When it cannot be installed or found.
+pub fn faketime() -> anyhow::Result<PathBuf> {
+    install("clock")?;
+    let path = PathBuf::from("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1");
+    ensure!(path.exists(), "there is no {}", path.display());
+    Ok(path)
+}
+
 fn build() -> anyhow::Result<PathBuf> {
     let stdout = run("mesos/build.sh", &[])?;
     let last = stdout.lines().last().context("mesos/build.sh printed no folder")?;

@@ -21,10 +21,11 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let rounds = number("ROUNDS")?.map_or(Ok(ROUNDS), u32::try_from).context("ROUNDS is too large")?;
     let seed = number("SEED")?.unwrap_or_else(chance);
-    say(&format!("SEED={seed} ROUNDS={rounds}"));
+    let client = std::env::var("ZK_CLIENT").ok().filter(|client| !client.is_empty());
+    say(&format!("SEED={seed} ROUNDS={rounds} ZK_CLIENT={}", client.as_deref().unwrap_or_default()));
     Kit::ready()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let figures = runtime.block_on(chaos::play(Plan { rounds, seed }, say))?;
+    let figures = runtime.block_on(chaos::play(Plan { rounds, seed, client }, say))?;
     say(&figures.to_string());
     Ok(())
 }

@@ -41,6 +41,9 @@ enum How {
     Sleep,
     /// The links to ZooKeeper pass nothing; a server's links are those of all its clients.
     Cut,
+    /// Stopped for less than a session, while its place at the head of the line is taken away: when the leader wakes,
+    /// nothing but the journal tells it that another one leads.
+    Rob,
 }
 
 impl Fault {
@@ -58,7 +61,12 @@ impl Fault {
             // Some cuts are over before anybody is missed.
             How::Cut if dice.below(3) == 0 => dice.between(Duration::from_millis(200), session / 2),
             How::Cut => beyond,
+            How::Rob => Duration::ZERO,
         };
+        if matches!((what, whom, how), (What::Replica, Whom::Leader, How::Sleep)) && dice.below(2) == 0 {
+            let lasts = dice.between(Duration::from_millis(500), session / 2);
+            return Self { what, whom, how: How::Rob, after, lasts };
+        }
         Self { what, whom, how, after, lasts }
     }
 
@@ -77,6 +85,9 @@ impl Fault {
         let (what, how) = (self.what, self.how);
         let said = format!("after {:?}: {what} {}{led} {how} for {:?}", self.after, index + 1, self.lasts);
         self.begin(stage, index)?;
+        if matches!(self.how, How::Rob) {
+            stage.rob().await?;
+        }
         tokio::time::sleep(self.lasts).await;
         self.end(stage, index)?;
         Ok(said)
@@ -94,13 +105,13 @@ impl Fault {
         let replicas = &mut stage.replicas;
         match (self.what, self.how) {
             (What::Replica, How::Kill) => replicas.kill(index),
-            (What::Replica, How::Sleep) => replicas.stop(index)?,
+            (What::Replica, How::Sleep | How::Rob) => replicas.stop(index)?,
             (What::Replica, How::Cut) => replicas.relays(index).cut(),
             (What::Server, How::Kill) => replicas.zookeeper.kill_one(index),
-            (What::Server, How::Sleep) => replicas.zookeeper.stop_one(index)?,
+            (What::Server, How::Sleep | How::Rob) => replicas.zookeeper.stop_one(index)?,
             (What::Server, How::Cut) => stage.relays().for_each(|relays| relays.cut_from(index)),
             (What::Master, How::Kill) => replicas.cluster.kill(Part::Master(index)),
-            (What::Master, How::Sleep) => replicas.cluster.stop(Part::Master(index))?,
+            (What::Master, How::Sleep | How::Rob) => replicas.cluster.stop(Part::Master(index))?,
             (What::Master, How::Cut) => stage.masters[index].cut(),
         }
         Ok(())
@@ -110,11 +121,11 @@ impl Fault {
         let replicas = &mut stage.replicas;
         match (self.what, self.how) {
             (What::Replica, How::Kill) => replicas.restart(index),
-            (What::Replica, How::Sleep) => replicas.cont(index),
+            (What::Replica, How::Sleep | How::Rob) => replicas.cont(index),
             (What::Server, How::Kill) => replicas.zookeeper.restart_one(index),
-            (What::Server, How::Sleep) => replicas.zookeeper.cont_one(index),
+            (What::Server, How::Sleep | How::Rob) => replicas.zookeeper.cont_one(index),
             (What::Master, How::Kill) => replicas.cluster.restart(Part::Master(index)),
-            (What::Master, How::Sleep) => replicas.cluster.cont(Part::Master(index)),
+            (What::Master, How::Sleep | How::Rob) => replicas.cluster.cont(Part::Master(index)),
             (What::Replica | What::Server | What::Master, How::Cut) => {
                 stage.relays().for_each(|relays| relays.mend());
                 Ok(())
@@ -139,6 +150,7 @@ impl fmt::Display for How {
             Self::Kill => "is killed, and is away",
             Self::Sleep => "is stopped",
             Self::Cut => "is cut off",
+            Self::Rob => "loses its place while it is stopped",
         })
     }
 }

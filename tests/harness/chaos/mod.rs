@@ -16,6 +16,7 @@ use epic_scheduler::mesos::masters::Masters;
 use epic_scheduler::zookeeper::{Connect, Session};
 
 use crate::cluster::{Cluster, Part};
+use crate::epic::document;
 use crate::process::tail;
 use crate::relay::Relays;
 use crate::replicas::{Crew, Replicas};
@@ -29,12 +30,14 @@ use people::People;
 use watch::Watch;
 
 /// What is to happen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// How many rounds, one misfortune in each.
     pub rounds: u32,
     /// Decides who suffers what, when and for how long, and what people ask for; not how fast processes are.
     pub seed: u64,
+    /// The replicas' client for ZooKeeper, as in `--zk-client`; nothing leaves it to them.
+    pub client: Option<String>,
 }
 
 /// What came of it.
@@ -62,7 +65,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set() -> Result<Self> {
+    async fn set(plan: &Plan) -> Result<Self> {
         let zookeeper = ZooKeeper::ensemble(SERVERS, Pace { tick: TICK, session_max: SESSION }).await?;
         small_journal(&zookeeper.url("/epic")).await?;
         let masters = (0..SERVERS).map(|index| Relays::before(&zookeeper, 80 + index)).collect::<Result<Vec<_>>>()?;
@@ -71,7 +74,8 @@ impl Stage {
         spec.zookeeper = Some(zookeeper.url("/mesos"));
         spec.master_zookeepers = masters.iter().map(|relays| relays.url("/mesos")).collect();
         let cluster = Cluster::start(spec).await?;
-        let crew = Crew { session: SESSION, ..Crew::of(SERVERS, 2) };
+        let client = plan.client.iter().flat_map(|client| ["--zk-client".to_owned(), client.clone()]);
+        let crew = Crew { session: SESSION, args: client.collect(), ..Crew::of(SERVERS, 2) };
         Ok(Self { replicas: Replicas::start_on(cluster, zookeeper, &crew).await?, masters })
     }
 
@@ -79,15 +83,27 @@ impl Stage {
         (0..usize::from(SERVERS)).map(|index| self.replicas.relays(index)).chain(&self.masters)
     }
 
+    /// Removes the first candidate in the line of those who would lead, and leaves its session alone.
+    async fn rob(&self) -> Result<()> {
+        let session = session(&self.replicas.zk()).await?;
+        let mut candidates = session.children("/election").await?;
+        candidates.sort();
+        if let Some(first) = candidates.first() {
+            session.delete(&format!("/election/{first}")).await?;
+        }
+        session.close(SESSION).await;
+        Ok(())
+    }
+
     fn people(&self) -> Result<People> {
         let urls = (0..usize::from(SERVERS)).map(|index| self.replicas.url(index).to_owned()).collect();
-        let document = |workers| -> Result<PathBuf> {
-            self.replicas.write_platform(workers)?;
+        let write = |workers| -> Result<PathBuf> {
+            // Replicas that are starting read the platform's own file, so that is left alone.
             let path = self.replicas.platform_file().with_file_name(format!("workers-{workers}.yaml"));
-            std::fs::copy(self.replicas.platform_file(), &path)?;
+            std::fs::write(&path, document(self.replicas.bin(), workers))?;
             Ok(path)
         };
-        let documents = (0..=WORKERS_MAX).map(document).collect::<Result<_>>()?;
+        let documents = (0..=WORKERS_MAX).map(write).collect::<Result<_>>()?;
         Ok(People::new(urls, self.replicas.token_file(), documents))
     }
 
@@ -110,11 +126,13 @@ impl Stage {
 /// What can't be, with the seed, the round and the logs' ends; or something can't be started.
 pub async fn play(plan: Plan, mut say: impl FnMut(&str)) -> Result<Figures> {
     let started = Instant::now();
-    let mut stage = Stage::set().await?;
+    let mut stage = Stage::set(&plan).await?;
     let mut checker = Checker::start(&stage)?;
     let mut people = stage.people()?;
     let watch = stage.watch();
-    checker.settled(&mut stage).await?;
+    if let Err(error) = checker.settled(&mut stage).await {
+        bail!("SEED={} before the first round: {error:#}\n{}", plan.seed, stage.log_tails());
+    }
     say(&format!("three of each are up after {:.1?}", started.elapsed()));
     for round in 1..=plan.rounds {
         let mut done = String::new();
@@ -131,7 +149,7 @@ pub async fn play(plan: Plan, mut say: impl FnMut(&str)) -> Result<Figures> {
             watch.check()
         };
         if let Err(error) = outcome.await {
-            let Plan { seed, rounds } = plan;
+            let Plan { seed, rounds, .. } = plan;
             bail!("SEED={seed} round {round} of {rounds}: {done}: {error:#}\n{}", stage.log_tails());
         }
         say(&format!("round {round} {done}; {}", checker.sum()));
@@ -151,17 +169,22 @@ pub async fn play(plan: Plan, mut say: impl FnMut(&str)) -> Result<Figures> {
 
 /// Makes a journal so small that replicas take snapshots and write over old batches.
 async fn small_journal(url: &str) -> Result<()> {
-    let Masters::ZooKeeper(path) = Masters::parse(url)? else { bail!("{url} is no place in ZooKeeper") };
-    let session = Session::connect(&Connect::new(path, SESSION), Duration::from_secs(10)).await?;
+    let session = session(url).await?;
     ring::init_with(&session, SLOTS).await.context("cannot make the journal")?;
     session.close(SESSION).await;
     Ok(())
 }
 
+async fn session(url: &str) -> Result<Session> {
+    let Masters::ZooKeeper(path) = Masters::parse(url)? else { bail!("{url} is no place in ZooKeeper") };
+    Ok(Session::connect(&Connect::new(path, SESSION), Duration::from_secs(10)).await?)
+}
+
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { plan, without_leader: without, .. } = self;
-        writeln!(f, "SEED={}: {} rounds in {:.0?}", plan.seed, plan.rounds, self.took)?;
+        let client = plan.client.as_deref().unwrap_or("the default client");
+        writeln!(f, "SEED={}: {} rounds with {client} in {:.0?}", plan.seed, plan.rounds, self.took)?;
         writeln!(f, "  {} failovers; {} entries in {} batches", self.failovers, self.entries, self.batches)?;
         let (told, untold) = self.told;
         writeln!(f, "  {} launches; {told} changes granted, {untold} refused or not answered in time", self.launches)?;

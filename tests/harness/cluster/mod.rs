@@ -132,6 +132,12 @@ impl Cluster {
         self.leftovers.clone()
     }
 
+    /// All that a part has logged.
+    #[must_use]
+    pub fn log(&self, part: Part) -> String {
+        fs::read_to_string(self.node(part).program.log()).unwrap_or_default()
+    }
+
     /// Ends a part with SIGKILL; executors go on. Does nothing if it does not run.
     pub fn kill(&mut self, part: Part) {
         self.node_mut(part).process = None;

@@ -1,6 +1,6 @@
 //! Several schedulers that share a journal in a real ZooKeeper, each of which can be killed, stopped and emptied.
 
-mod asking;
+mod ask;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -51,12 +51,10 @@ pub struct Crew {
 }
 
 impl Crew {
-    /// The usual ones; `ZK_CLIENT` in the environment chooses their ZooKeeper client.
+    /// The usual ones.
     #[must_use]
     pub fn of(count: u8, workers: u32) -> Self {
-        let client = std::env::var(CLIENT).ok().filter(|client| !client.is_empty());
-        let args = client.into_iter().flat_map(|client| ["--zk-client".to_owned(), client]).collect();
-        Self { count, workers, session: SESSION_TIMEOUT, bundle: None, args }
+        Self { count, workers, session: SESSION_TIMEOUT, bundle: None, args: Vec::new() }
     }
 }
 
@@ -233,6 +231,12 @@ impl Replicas {
         replica.program = replica.program.clone().args([arg]);
     }
 
+    /// Sets a variable of a replica's environment from its next start on.
+    pub fn env(&mut self, index: usize, name: &str, value: &str) {
+        let replica = &mut self.replicas[index];
+        replica.program = replica.program.clone().env(name, value);
+    }
+
     /// Starts a replica that doesn't run.
     ///
     /// # Errors
@@ -327,7 +331,5 @@ impl Replicas {
 
 /// The journal's path in ZooKeeper.
 const JOURNAL: &str = "/epic";
-/// The environment variable that chooses a client for ZooKeeper.
-const CLIENT: &str = "ZK_CLIENT";
 /// The token that all accept.
 pub const TOKEN: &str = "the-token-of-all-replicas";

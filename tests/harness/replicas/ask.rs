@@ -1,4 +1,4 @@
-//! What replicas are asked, and waited for.
+//! What tests ask of replicas: who leads, what people see, and changes.
 
 use std::fs;
 use std::time::Duration;
@@ -124,8 +124,20 @@ impl Replicas {
     /// # Errors
     /// It is refused: the problem's text.
     pub async fn apply(&self, index: usize) -> Result<Granted> {
+        change(self.document(index)?).await
+    }
+
+    /// As [`Self::apply`], under an idempotency key, and waiting at most a minute.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub async fn apply_with(&self, index: usize, key: &str) -> Result<Granted> {
+        change(self.document(index)?.header("Idempotency-Key", key).timeout(PATIENCE)).await
+    }
+
+    fn document(&self, index: usize) -> Result<reqwest::RequestBuilder> {
         let document = fs::read_to_string(self.platform_file())?;
-        change(http::client().put(format!("{}/api/v2/platform", self.url(index))).body(document)).await
+        Ok(http::client().put(format!("{}/api/v2/platform", self.url(index))).body(document))
     }
 }
 
