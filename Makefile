@@ -1,7 +1,7 @@
 # Targets for people; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help ready programs bundles demo demo-check test gate benches bench-launch bench-idle
+.PHONY: help ready programs bundles demo demo-check test gate benches bench-launch bench-idle bench-zookeeper
 
 PLATFORM_VERSION := $(shell sed -n 's/^version: *//p' catalog/platform/manifest.yaml)
 PLATFORM_BUNDLE := dist/epic-platform-$(PLATFORM_VERSION).bin
@@ -55,3 +55,7 @@ bench-launch: benches ## Prints launches per second beside a raw serial loop of 
 bench-idle: SETS = build mesos
 bench-idle: benches ## Prints CPU and memory of an idle scheduler and executor over a minute
 	@$(TARGET)/release/epic-bench idle
+
+bench-zookeeper: SETS = build zookeeper
+bench-zookeeper: benches ## Prints appends per second, and what a server's death costs, with both ZooKeeper clients
+	@$(TARGET)/release/epic-bench zookeeper

@@ -2,6 +2,7 @@
 
 mod idle;
 mod launch;
+mod zookeeper;
 
 use anyhow::{Result, bail};
 
@@ -10,6 +11,7 @@ async fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("idle") => idle::run().await,
         Some("launch") => launch::run().await,
-        other => bail!("{other:?} is not a measurement; there is: idle, launch"),
+        Some("zookeeper") => zookeeper::run().await,
+        other => bail!("{other:?} is not a measurement; there is: idle, launch, zookeeper"),
     }
 }
