@@ -131,6 +131,13 @@ impl Replicas {
         Ok(replicas)
     }
 
+    /// Gives an option to all that are started from now on.
+    pub fn option(&mut self, flag: &str, value: &str) {
+        for replica in &mut self.replicas {
+            replica.program = replica.program.clone().args([flag, value]);
+        }
+    }
+
     /// Runs `epic-scheduler init`.
     ///
     /// # Errors
