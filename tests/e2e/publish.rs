@@ -121,6 +121,48 @@ async fn a_backup_of_replicas_restored_to_an_emptied_zookeeper_lets_them_go_on()
     takes_changes(&mut replicas, &mut before).await
 }
 
+#[tokio::test]
+async fn a_replicas_copy_is_enough_to_go_on_when_zookeeper_is_lost() -> Result<()> {
+    let (mut replicas, _, mut before) = three().await?;
+    let mut entries = Vec::new();
+    for index in 0..3 {
+        replicas.terminate(index).await?;
+        let (code, said) =
+            run("epic-scheduler", &["state", "show", &text(replicas.state_dir(index)), "-o", "json"]).await?;
+        ensure!(code == 0, "{said}");
+        let shown: serde_json::Value = serde_json::from_str(&said)?;
+        ensure!(shown["framework"] == before.framework.as_str() && shown["tasks"] == 3, "{shown}");
+        entries.push((shown["index"].as_u64().context("no index")?, index));
+    }
+    let (_, newest) = entries.into_iter().max().context("there are three")?;
+    let (dir, file) = (text(replicas.state_dir(newest)), text(&replicas.cluster.work_dir().join("backup")));
+    says("epic-scheduler", &["state", "verify", &dir], 0, "whole, up to entry").await?;
+    says("epic-scheduler", &["state", "backup", &dir, &file], 0, "the state after entry").await?;
+    replicas.zookeeper.kill();
+    replicas.zookeeper.empty()?;
+    replicas.zookeeper.restart().await?;
+    says("epic-scheduler", &["state", "restore", &file, "--zk", &replicas.zk()], 0, "begins with the state").await?;
+
+    for index in 0..3 {
+        replicas.restart(index)?;
+        let refuses = async || {
+            let view = replicas.view(index).await?;
+            ensure!(view.problem.contains("remove \"store\" and \"store.fence\""), "{view:?}");
+            Ok(())
+        };
+        replicas.until("its copy is of another journal", refuses).await?;
+    }
+    for index in 0..3 {
+        replicas.terminate(index).await?;
+        fs::remove_dir_all(replicas.state_dir(index).join("store"))?;
+        fs::remove_file(replicas.state_dir(index).join("store.fence"))?;
+        replicas.restart(index)?;
+    }
+    replicas.until_led(|_| true).await?;
+    as_before(&replicas, &before).await?;
+    takes_changes(&mut replicas, &mut before).await
+}
+
 /// Makes a journal of one framework in a state directory, which ends with the way to `moved` if there is one.
 fn journal(dir: &Path, moved: Option<&str>) -> Result<State> {
     let (mut journal, _) = Local::open(dir)?;

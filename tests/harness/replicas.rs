@@ -186,6 +186,12 @@ impl Replicas {
         Ok(fs::write(self.platform_file(), document(&self.bin, workers))?)
     }
 
+    /// Returns a replica's state directory.
+    #[must_use]
+    pub fn state_dir(&self, index: usize) -> &Path {
+        &self.replicas[index].state_dir
+    }
+
     /// Returns where a replica answers.
     #[must_use]
     pub fn url(&self, index: usize) -> &str {
