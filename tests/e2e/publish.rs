@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use epic_common::api::LeaderView;
 use epic_common::time::Timestamp;
 use epic_scheduler::journal::fold::fold;
 use epic_scheduler::journal::local::Local;
@@ -17,9 +18,12 @@ use epic_scheduler_core::state::State;
 use epic_scheduler_core::state::entry::{Entry, Fact};
 use epic_tests::cluster::Cluster;
 use epic_tests::epic::{Epic, PATIENCE, built};
+use epic_tests::http;
+use epic_tests::process::Program;
 use epic_tests::replicas::{Replicas, TOKEN};
 use epic_tests::spec::ClusterSpec;
 use epic_tests::zookeeper::ZooKeeper;
+use nix::sys::signal::Signal;
 
 use crate::crash::processes;
 use crate::ha::{Before, as_before, takes_changes, three};
@@ -70,7 +74,7 @@ async fn a_single_scheduler_becomes_three_replicas_and_nothing_restarts() -> Res
     let would = format!("would move the journal of {state_dir} to {zk}: {}, 3 members", before.framework);
     says("epic-scheduler", &publish[..6], 64, &would).await?;
     says("epic-scheduler", &publish, 0, &format!("moved to {zk}: framework {}, 3 members", before.framework)).await?;
-    let alone = ["--master", &master, "--state-dir", &state_dir, "--listen", "127.0.0.1:0"];
+    let alone = ["--master", &master, "--state-dir", &state_dir];
     says("epic-scheduler", &alone, 64, &format!("was moved to {zk}; start with --zk {zk}")).await?;
     says("epic-scheduler", &publish, 0, "was moved to").await?;
     // Whoever makes the journal as on a new installation changes nothing.
@@ -86,7 +90,29 @@ async fn a_single_scheduler_becomes_three_replicas_and_nothing_restarts() -> Res
     let again = ["state", "publish", "--state-dir", &state_dir, "--zk", &elsewhere, "--yes"];
     says("epic-scheduler", &again, 64, &format!("was moved to {zk} already")).await?;
     takes_changes(&mut replicas, &mut before).await?;
-    as_before(&replicas, &before).await
+    as_before(&replicas, &before).await?;
+    follows_in(&replicas, &state_dir, &alone).await
+}
+
+/// The directory that the journal was moved from is as good as any for a replica, whose copy is what counts there then.
+async fn follows_in(replicas: &Replicas, state_dir: &str, alone: &[&str]) -> Result<()> {
+    let listen = replicas.cluster.network().free(210)?;
+    let (zk, token) = (replicas.zk(), text(&replicas.token_file()));
+    let program = Program::new(built("epic-scheduler")?, replicas.cluster.work_dir().join("fourth.log"));
+    let program = program.args(alone.iter().copied()).args(["--listen", &listen.to_string(), "--zk", &zk]);
+    let mut process = program.args(["--token-file", &token]).start()?;
+    let follows = async || {
+        let view: LeaderView = serde_json::from_str(&http::get(&format!("http://{listen}/api/v2/leader")).await?)?;
+        ensure!(view.mode == "standby" && view.caught_up, "{view:?}");
+        Ok(())
+    };
+    replicas.until("a replica follows on the old state directory", follows).await?;
+    process.signal(Signal::SIGTERM)?;
+    process.ended(PATIENCE).await?;
+    let (_, said) = run("epic-scheduler", &["state", "show", state_dir, "--output", "json"]).await?;
+    let shown: serde_json::Value = serde_json::from_str(&said)?;
+    ensure!(shown["movedTo"].is_null() && shown["journal"] != "" && shown["tasks"] == 4, "{shown}");
+    Ok(())
 }
 
 #[tokio::test]
