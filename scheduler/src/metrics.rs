@@ -150,7 +150,7 @@ pub fn subscribed() {
     counter!(SUBSCRIPTIONS).increment(1);
 }
 
-/// What others may see has changed.
+/// Counts what others may see now; as much work as there are members, so only when somebody asks.
 pub fn published(published: &Published) {
     gauge!(SUBSCRIBED).set(flag(published.link.is_up()));
     for (role, count) in view::counts(&published.state) {

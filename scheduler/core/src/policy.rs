@@ -69,6 +69,8 @@ impl Policy {
 
 /// Tasks asked about in one call.
 pub const RECONCILE_TASKS_MAX: usize = 500;
+/// Such calls that wait for their answers at the same time.
+pub const RECONCILES_AT_ONCE: usize = 2;
 /// Updates that wait to be recorded; more are left to Mesos, which repeats them.
 pub const UPDATES_MAX: usize = 20_000;
 /// Requests that wait to be decided; more are refused.

@@ -148,7 +148,6 @@ impl World {
             unreachable_after: self.unreachable_after,
             at: self.clock.now(),
         };
-        metrics::published(&published);
         self.published.send_replace(Arc::new(published));
     }
 

@@ -37,5 +37,6 @@ async fn readyz(api: web::Data<Api>) -> HttpResponse {
 }
 
 async fn counts(api: web::Data<Api>) -> HttpResponse {
+    metrics::published(&api.published());
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(metrics::render(&api.counts))
 }

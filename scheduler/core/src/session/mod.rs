@@ -54,6 +54,8 @@ pub enum Sent {
     Accept(Vec<TaskId>),
     /// It acknowledges.
     Acknowledge,
+    /// It asks about tasks.
+    Reconcile,
     /// It ends the framework.
     Teardown,
     /// Nothing waits for its answer.

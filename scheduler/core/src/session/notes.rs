@@ -142,7 +142,7 @@ impl Session {
             // The wait between subscriptions paces the next try.
             (Sent::Teardown, CallAnswer::Refused(why)) => return Some(format!("TEARDOWN was refused: {why}")),
             (Sent::Teardown, CallAnswer::Accepted) => self.torn_down = true,
-            (Sent::Accept(_) | Sent::Acknowledge | Sent::Teardown | Sent::Other, _) => {}
+            (Sent::Accept(_) | Sent::Acknowledge | Sent::Reconcile | Sent::Teardown | Sent::Other, _) => {}
         }
         None
     }

@@ -50,6 +50,11 @@ impl<K: Ord + Clone> Timers<K> {
         self.due.iter().take_while(move |(at, _)| *at <= now).map(|(_, key)| key)
     }
 
+    /// Tells whether `key` is due.
+    pub fn is_due(&self, key: &K, now: Timestamp) -> bool {
+        self.by_key.get(key).is_some_and(|(at, _)| *at <= now)
+    }
+
     /// Says when the next is due.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {

@@ -92,7 +92,7 @@ impl Session {
                     let tries = self.questions.tries(task).unwrap_or(0).saturating_add(1);
                     self.questions.set(task.clone(), now + policy.reconcile.jittered(tries, now.0), tries);
                 }
-                Sent::Other
+                Sent::Reconcile
             }
             Call::ReconcileAll => {
                 self.asked_all = true;
@@ -115,7 +115,7 @@ impl Session {
             let tries = self.nudges.tries(&task).unwrap_or(0).saturating_add(1);
             self.nudges.set(task, now + policy.nudge.jittered(tries, now.0), tries);
         }
-        let questions: Vec<_> = self.questions.due(now).filter(|id| self.accepting.contains(*id)).cloned().collect();
+        let questions: Vec<_> = self.accepting.iter().filter(|id| self.questions.is_due(id, now)).cloned().collect();
         for task in questions {
             self.questions.set(task, now + policy.reconcile.first, 0);
         }
