@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use epic_scheduler::journal::ring::{self, Append, Next, Ring};
-use epic_scheduler::mesos::masters::Masters;
 use epic_scheduler::store::{At, Held, Standing, standing};
-use epic_scheduler::zookeeper::{Connect, Session};
 use epic_tests::zookeeper::ZooKeeper;
+
+use crate::ring::session_of;
 
 const SLOTS: u32 = 8;
 const TIMEOUT: Duration = Duration::from_secs(6);
@@ -68,12 +68,9 @@ fn payload(batch: u64) -> Vec<u8> {
 }
 
 async fn ring(zookeeper: &ZooKeeper) -> Ring {
-    let Masters::ZooKeeper(path) = Masters::parse(&zookeeper.url("/epic")).unwrap() else {
-        panic!("the server tells another address than its own")
-    };
-    let session = Session::connect(&Connect::new(path, TIMEOUT), TIMEOUT).await.unwrap();
-    ring::init_with(&session, SLOTS).await.unwrap();
-    Ring::open(session).await.unwrap()
+    let session = session_of(zookeeper, "", "/epic", TIMEOUT).await;
+    ring::init_with(&session, SLOTS).await.expect("the place is empty");
+    Ring::open(session).await.expect("it was made")
 }
 
 async fn compare(held: &Held, ring: &Ring) -> Result<Standing, ring::Error> {
