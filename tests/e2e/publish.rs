@@ -11,9 +11,10 @@ use epic_common::api::LeaderView;
 use epic_common::time::Timestamp;
 use epic_scheduler::journal::fold::fold;
 use epic_scheduler::journal::local::Local;
-use epic_scheduler::journal::ring::{self, Ring};
+use epic_scheduler::journal::ring::{self, Place, Ring};
 use epic_scheduler::journal::{Journal as _, codec};
 use epic_scheduler::zookeeper::Session;
+use epic_scheduler_core::mesos::TaskState;
 use epic_scheduler_core::state::State;
 use epic_scheduler_core::state::entry::{Entry, Fact};
 use epic_tests::cluster::Cluster;
@@ -239,6 +240,31 @@ async fn a_move_that_was_interrupted_is_finished_by_the_same_command() -> Result
     journal(&other, None)?;
     publish(&other, &second, 64, "holds another journal, and nothing overwrites one").await?;
     ensure!(fold(&Local::look(&other)?)?.moved_to.is_none(), "it has ended for nothing");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_ended_is_begun_nowhere_else() -> Result<()> {
+    let zookeeper = ZooKeeper::start().await?;
+    let folder = tempfile::tempdir()?;
+    let dir = folder.path().join("s");
+    let state = journal(&dir, None)?;
+    let (mut local, _) = Local::open(&dir)?;
+    let fact = Fact::StrangerSeen { task: "t".repeat(2000), agent: "a".into(), state: TaskState::Running };
+    local.append(2, &codec::encode_batch(state.index.next(), &[Entry { at: state.at, fact }]))?;
+    drop(local);
+    let zk = zookeeper.url("/epic");
+    // Files that are there already grow no further, as on a full disk; new ones have a little room.
+    let mut command = tokio::process::Command::new("bash");
+    command.args(["-c", "ulimit -f 1; exec \"$@\"", "bash"]).arg(built("epic-scheduler")?).kill_on_drop(true);
+    command.args(["state", "publish", "--state-dir", &text(&dir), "--zk", &zk, "--yes"]);
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.context("it runs on")??;
+    ensure!(!output.status.success(), "it has ended the journal without writing to it");
+    let session = session(&zookeeper, "", "/epic").await;
+    ensure!(ring::look(&session).await? == Place::Free, "it had tried the path and begun nothing: {output:?}");
+    ensure!(fold(&Local::look(&dir)?)?.moved_to.is_none(), "the local journal has ended");
+    publish(&dir, &zk, 0, "moved to").await?;
+    ensure!(begins(&session).await?.strangers.len() == 1, "something is lost");
     Ok(())
 }
 
