@@ -16,6 +16,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Shows the platform and changes it.
     Platform(commands::platform::Platform),
+    /// Saves the scheduler's state, and changes who it is to Mesos.
+    Admin(commands::admin::Admin),
     /// Makes and checks bundles.
     #[command(subcommand)]
     Bundle(commands::bundle::Command),

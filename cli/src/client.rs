@@ -56,12 +56,29 @@ impl Client {
     ///
     /// All tries carry one idempotency key, so that the change is made once.
     pub(crate) async fn change(&self, method: Method, verb: &str, body: Vec<u8>) -> anyhow::Result<Granted> {
+        self.change_at(method, &format!("/api/v2/platform{verb}"), body).await
+    }
+
+    /// Asks for a file that needs the token, of at most so many bytes.
+    pub(crate) async fn file(&self, path: &str, bytes_max: usize) -> anyhow::Result<Vec<u8>> {
+        let request =
+            self.http.get(format!("{}{path}", self.server)).bearer_auth(self.token()?).timeout(CHANGE_TIMEOUT);
+        let (status, body) = self.send_for(request, bytes_max).await?;
+        if status == 200 {
+            return Ok(body);
+        }
+        let refused: Result<serde_json::Value, Failure> = self.read(status, &body);
+        Err(refused.err().unwrap_or_else(|| self.foreign(status, "something else")).into())
+    }
+
+    /// Asks for a change at any path, as [`change`](Self::change) does.
+    pub(crate) async fn change_at(&self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<Granted> {
         let token = self.token()?;
         let key = uuid::Uuid::new_v4().to_string();
         let mut waits = RETRIES.into_iter();
         let mut was_sent = false;
         loop {
-            let request = self.http.request(method.clone(), format!("{}/api/v2/platform{verb}", self.server));
+            let request = self.http.request(method.clone(), format!("{}{path}", self.server));
             let request =
                 request.bearer_auth(&token).header("Idempotency-Key", &key).timeout(CHANGE_TIMEOUT).body(body.clone());
             let answer = match self.send(request).await {
@@ -101,14 +118,19 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<(u16, Vec<u8>), Failure> {
+        self.send_for(request, ANSWER_BYTES_MAX).await
+    }
+
+    /// Sends a request whose answer has at most so many bytes.
+    async fn send_for(&self, request: RequestBuilder, bytes_max: usize) -> Result<(u16, Vec<u8>), Failure> {
         let unreachable =
             |source: reqwest::Error| Failure::Unreachable { server: self.server.clone(), source: source.without_url() };
         let mut response: Response = request.send().await.map_err(unreachable)?;
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(unreachable)? {
             body.extend_from_slice(&piece);
-            if body.len() > ANSWER_BYTES_MAX {
-                return Err(self.foreign(response.status().as_u16(), "more than 64 MiB"));
+            if body.len() > bytes_max {
+                return Err(self.foreign(response.status().as_u16(), &format!("more than {} MiB", bytes_max >> 20)));
             }
         }
         Ok((response.status().as_u16(), body))

@@ -16,6 +16,7 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
+        Command::Admin(admin) => commands::admin::run(admin),
         Command::Bundle(command) => commands::bundle::run(command),
         Command::Platform(platform) => commands::platform::run(platform),
     };

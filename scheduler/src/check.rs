@@ -14,7 +14,7 @@ use crate::artifacts::{self, BundleFacts};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::journal::local::Local;
-use crate::{seed, start, token};
+use crate::{moved, seed, start, token};
 
 /// Finds everything that would keep a scheduler from starting, about in the order in which a start would meet it.
 ///
@@ -30,9 +30,10 @@ pub fn check(config: &Config) -> Vec<Failure> {
     let around = |check: &dyn Fn() -> Result<(), Failure>| if is_readable { check() } else { Ok(()) };
     let checks = [
         start::client(config).map(|_client| ()),
+        config.zk.as_ref().map_or(Ok(()), |path| start::connect(config, path).map(|_connect| ())),
         around(&|| writable(&config.state_dir)),
         around(&|| start::listen(config).map(|_listener| ())),
-        state.and_then(|state| start::check_role(config, &state)),
+        state.and_then(|state| start::check_role(config, &state).and_then(|()| moved(config, &state))),
         token(config),
         platform(config, &folded),
         executor.and_then(|path| room(config, &path)),
@@ -42,6 +43,14 @@ pub fn check(config: &Config) -> Vec<Failure> {
 
 fn state(config: &Config) -> Result<State, Failure> {
     start::state(&Local::look(&config.state_dir)?)
+}
+
+/// Asks whether the journal went elsewhere, or belongs to a scheduler that is alone.
+fn moved(config: &Config, state: &State) -> Result<(), Failure> {
+    match &config.zk {
+        None => moved::check_alone(&config.state_dir, state),
+        Some(path) => moved::check_shared(&config.state_dir, path),
+    }
 }
 
 /// Asks whether the state directory, or what it would be made in, can be written.

@@ -154,6 +154,9 @@ pub enum Error {
     /// Options that don't go together.
     #[error("{0}")]
     Unfit(String),
+    /// Those about ZooKeeper can't be used.
+    #[error(transparent)]
+    Connect(#[from] connect::Error),
 }
 
 impl Config {
@@ -181,6 +184,7 @@ impl Config {
         config.check_credentials()?;
         config.check_advertise()?;
         config.check_token()?;
+        config.connect.check()?;
         Ok(config)
     }
 
@@ -385,5 +389,6 @@ const LEADING_TIME_MIN: Duration = Duration::from_secs(10);
 
 pub mod connect;
 pub mod init;
+pub mod offline;
 #[cfg(test)]
 mod tests;

@@ -89,6 +89,12 @@ impl From<config::Error> for Failure {
     }
 }
 
+impl From<config::connect::Error> for Failure {
+    fn from(error: config::connect::Error) -> Self {
+        Self::new(Code::Usage, &error)
+    }
+}
+
 impl From<journal::Error> for Failure {
     fn from(error: journal::Error) -> Self {
         use journal::Error as E;
@@ -99,6 +105,7 @@ impl From<journal::Error> for Failure {
             E::InUse { .. }
             | E::NotADirectory { .. }
             | E::Io { .. }
+            | E::SetAside { .. }
             | E::TooLarge { .. }
             | E::NotNext { .. }
             | E::NotASnapshot { .. }

@@ -13,7 +13,7 @@ use crate::zookeeper::Session;
 ///
 /// ZooKeeper can't be reached, or refuses.
 pub async fn run(init: &Init) -> Result<(), Failure> {
-    let connect = init.connect.connect(&init.zk, init.zk_session_timeout);
+    let connect = init.connect.connect(&init.zk, init.zk_session_timeout)?;
     let session = Session::connect(&connect, init.zk_session_timeout).await;
     let session = session.map_err(|error| Failure::new(Code::Unavailable, &error))?;
     let made = ring::init(&session).await.map_err(|error| Failure::new(Code::Unavailable, &error))?;

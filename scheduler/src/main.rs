@@ -5,15 +5,22 @@ use std::process::ExitCode;
 use epic_common_io::telemetry::{self, Format};
 use epic_scheduler::check::check;
 use epic_scheduler::config::init::Init;
+use epic_scheduler::config::offline::State;
 use epic_scheduler::config::{self, Config, LogFormat};
 use epic_scheduler::failure::Failure;
-use epic_scheduler::init;
 use epic_scheduler::run::run;
 use epic_scheduler::start::start;
+use epic_scheduler::{init, offline, store};
 
 fn main() -> ExitCode {
+    if let Some(checked) = store::check::asked(std::env::args_os()) {
+        return checked;
+    }
     if let Some(asked) = Init::read(std::env::args_os()) {
-        return initialise(asked);
+        return verb(asked, async |asked| init::run(&asked).await);
+    }
+    if let Some(asked) = State::read(std::env::args_os()) {
+        return verb(asked, async |asked| offline::run(&asked).await);
     }
     let config = match Config::read(std::env::args_os()) {
         Ok(config) => config,
@@ -38,9 +45,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn initialise(asked: Result<Init, config::Error>) -> ExitCode {
-    let init = match asked {
-        Ok(init) => init,
+/// Does what is done once and isn't running a scheduler.
+fn verb<T>(asked: Result<T, config::Error>, run: impl AsyncFnOnce(T) -> Result<(), Failure>) -> ExitCode {
+    let asked = match asked {
+        Ok(asked) => asked,
         Err(config::Error::Asked(answer)) => {
             answer.print().ok();
             return ExitCode::SUCCESS;
@@ -49,7 +57,7 @@ fn initialise(asked: Result<Init, config::Error>) -> ExitCode {
     };
     telemetry::abort_on_panic();
     telemetry::start(Format::Text);
-    match actix::System::new().block_on(init::run(&init)) {
+    match actix::System::new().block_on(run(asked)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => ended(&[failure]),
     }

@@ -10,6 +10,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 use metrics_process::Collector;
 
 use crate::replica::Replica;
+use crate::store::{Condition, Health};
 use crate::view::{self, Published};
 
 /// Why nothing can be counted.
@@ -95,6 +96,13 @@ pub fn replica(replica: &Replica) {
 /// The state is the sum of all entries up to this one.
 pub fn indexed(index: u64) {
     gauge!(INDEX).set(number(index));
+}
+
+/// The replica has applied this batch, and its copy on disk is so.
+pub fn stored(position: u64, health: &Health) {
+    gauge!(STORE_LAG).set(number(position.saturating_sub(health.batch)));
+    gauge!(STORE_SICK).set(flag(matches!(health.condition, Condition::Sick(_))));
+    gauge!(STORE_BYTES).set(number(health.disk_bytes));
 }
 
 /// ZooKeeper answers, or doesn't.
@@ -210,6 +218,9 @@ fn describe() {
     describe_counter!(CLAIMS, "How often this replica has begun to lead.");
     describe_counter!(SNAPSHOTS, "Snapshots that this replica has made.");
     describe_gauge!(SNAPSHOT_BYTES, Unit::Bytes, "Size of the last snapshot that this replica has made.");
+    describe_gauge!(STORE_LAG, "Batches that this replica has applied and not yet made durable on its own disk.");
+    describe_gauge!(STORE_SICK, "1 while the copy on this replica's disk can't be kept, else 0.");
+    describe_gauge!(STORE_BYTES, Unit::Bytes, "What that copy takes on disk.");
     describe_gauge!(CONNECTED, "1 while ZooKeeper answers, else 0; 0 without --zk.");
     describe_counter!(SESSIONS_LOST, "Sessions with ZooKeeper that have expired.");
     describe_counter!(OFFERS, "Offers that came from Mesos.");
@@ -225,7 +236,9 @@ fn describe() {
     for name in [ENTRIES, BATCHES, CLAIMS, SNAPSHOTS, SESSIONS_LOST, OFFERS, DECLINED, SUBSCRIPTIONS] {
         counter!(name).absolute(0);
     }
-    for name in [INDEX, EPOCH, LEADER, CAUGHT_UP, SNAPSHOT_BYTES, CONNECTED, SUBSCRIBED] {
+    for name in
+        [INDEX, EPOCH, LEADER, CAUGHT_UP, SNAPSHOT_BYTES, STORE_LAG, STORE_SICK, STORE_BYTES, CONNECTED, SUBSCRIBED]
+    {
         gauge!(name).set(0.0);
     }
 }
@@ -241,6 +254,9 @@ const CAUGHT_UP: &str = "epic_scheduler_caught_up";
 const CLAIMS: &str = "epic_scheduler_claims_total";
 const SNAPSHOTS: &str = "epic_scheduler_snapshots_total";
 const SNAPSHOT_BYTES: &str = "epic_scheduler_snapshot_bytes";
+const STORE_LAG: &str = "epic_scheduler_store_lag_batches";
+const STORE_SICK: &str = "epic_scheduler_store_sick";
+const STORE_BYTES: &str = "epic_scheduler_store_bytes";
 const CONNECTED: &str = "epic_scheduler_zookeeper_connected";
 const SESSIONS_LOST: &str = "epic_scheduler_zookeeper_sessions_lost_total";
 const OFFERS: &str = "epic_scheduler_offers_received_total";

@@ -7,6 +7,7 @@ use std::time::Duration;
 use epic_common_io::driver::{Clock, Driver, Inbox};
 use epic_scheduler_core::director::{Director, Input};
 use epic_scheduler_core::request::{Request, Wish};
+use epic_scheduler_core::state::State;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
@@ -22,7 +23,7 @@ use crate::failure::{Code, Failure};
 use crate::metrics;
 use crate::peers::Peer;
 use crate::replica::{Mode, Replica};
-use crate::start::{Held, Ready};
+use crate::start::{Copy, Held, Ready};
 use crate::view::Published;
 
 /// Runs until a signal or a reason to end.
@@ -55,8 +56,7 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     let inbox = Driver::start(Director::new(ready.state, ready.policy), world, clock);
     let (show, replica) = watch::channel(Replica::alone(&config.advertised()));
     let (tell, peers) = watch::channel(Arc::new(Vec::new()));
-    let known = Known { journal: None, position: ready.position, state };
-    let ending = part.begin(config, known, (inbox.clone(), show, tell, clock)).await;
+    let ending = part.begin(config, (ready.position, state), (inbox.clone(), show, tell, clock)).await;
     actix::spawn(clients.serve(requests, inbox.clone()));
     ready.artifacts.verify_in_background();
     let api = Api {
@@ -166,7 +166,7 @@ type Tell = watch::Sender<Arc<Vec<Peer>>>;
 /// How this scheduler has its journal.
 enum Part {
     Alone(actix::Addr<Journal>),
-    Shared { lock: File, propose: mpsc::Sender<Proposal>, proposals: mpsc::Receiver<Proposal> },
+    Shared { copy: Box<Copy>, propose: mpsc::Sender<Proposal>, proposals: mpsc::Receiver<Proposal> },
 }
 
 /// What has to be ended in good order.
@@ -179,9 +179,9 @@ impl Part {
     fn of(journal: Held) -> Self {
         match journal {
             Held::Alone(journal) => Self::Alone(Journal::start(journal)),
-            Held::Shared(lock) => {
+            Held::Shared(copy) => {
                 let (propose, proposals) = mpsc::channel(1);
-                Self::Shared { lock, propose, proposals }
+                Self::Shared { copy, propose, proposals }
             }
         }
     }
@@ -197,21 +197,23 @@ impl Part {
     async fn begin(
         self,
         config: &Config,
-        known: Known,
+        (position, state): (u64, State),
         (inbox, shown, peers, clock): (Inbox<Input>, watch::Sender<Replica>, Tell, Clock),
     ) -> Ending {
         match (self, &config.zk) {
-            (Self::Shared { lock, proposals, .. }, Some(path)) => {
+            (Self::Shared { copy, proposals, .. }, Some(_)) => {
                 let (stop, stopped) = oneshot::channel();
+                let Copy { connect, keeper, at, last_crc32, lock } = *copy;
                 let terms = Terms {
-                    connect: config.connect.connect(path, config.zk_session_timeout),
+                    connect,
                     id: uuid::Uuid::new_v4().to_string(),
                     advertise: config.advertised(),
                     role: config.role.clone(),
-                    state_dir: config.state_dir.clone(),
                     leading_time_max: config.max_leading_time,
                 };
-                let replica = Actor::new(terms, known, Ends { inbox, proposals, shown, peers, stop: stopped, clock });
+                let known = Known { journal: at.map(|at| at.journal), position, last_crc32, state };
+                let replica =
+                    Actor::new(terms, known, Ends { inbox, proposals, keeper, shown, peers, stop: stopped, clock });
                 replica.show_connecting();
                 Ending::Shared { stop, ended: actix::spawn(replica.run()), _lock: lock }
             }

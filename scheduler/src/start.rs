@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use epic_common::ids::Digest;
 use epic_common_io::http::ClientOptions;
-use epic_scheduler_core::invariants;
 use epic_scheduler_core::policy::Policy;
 use epic_scheduler_core::request::Wish;
 use epic_scheduler_core::state::State;
@@ -18,13 +17,18 @@ use tracing::{info, warn};
 use crate::artifacts::{self, Artifacts};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
+use crate::journal::fold::fold;
 use crate::journal::local::{self, Local};
-use crate::journal::{Journal as _, Recovered, codec};
+use crate::journal::{Journal as _, Recovered};
 use crate::mesos::client::Client;
 use crate::mesos::convert::Identity;
 use crate::mesos::credentials::Credentials;
+use crate::mesos::masters::ZooKeeperPath;
+use crate::moved;
 use crate::seed;
+use crate::store::{At, Keeper, Options};
 use crate::token::{self, Token};
+use crate::zookeeper::Connect;
 
 /// All that a scheduler runs on.
 #[derive(Debug)]
@@ -57,7 +61,22 @@ pub enum Held {
     /// On local disk, locked.
     Alone(Local),
     /// In `ZooKeeper`, which is yet to be connected to; the state directory holds everything else and is locked, too.
-    Shared(File),
+    Shared(Box<Copy>),
+}
+
+/// What a replica has of a journal that is in `ZooKeeper`.
+#[derive(Debug)]
+pub struct Copy {
+    /// How sessions with `ZooKeeper` are made.
+    pub connect: Connect,
+    /// Keeps it.
+    pub keeper: Keeper,
+    /// Which journal it is of, and up to where; `None` if it holds nothing.
+    pub at: Option<At>,
+    /// The checksum of the last batch, if that is known.
+    pub last_crc32: Option<u32>,
+    /// Keeps others out of the state directory.
+    pub lock: File,
 }
 
 /// Checks and opens everything; nothing is connected to.
@@ -73,13 +92,12 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
             let position = journal.position();
             (Held::Alone(journal), position, recovered)
         }
-        Some(_) => (Held::Shared(shared(config)?), 0, Recovered::default()),
+        Some(path) => shared(config, path)?,
     };
     report(&recovered);
     let state = state(&recovered)?;
-    if config.zk.is_none() {
-        info!(index = state.index.0, tasks = state.tasks.len(), "journal read");
-    }
+    info!(index = state.index.0, tasks = state.tasks.len(), "journal read");
+    moved::check_alone(&config.state_dir, &state)?;
     check_role(config, &state)?;
     let listener = listen(config)?;
     let token = match &config.token_file {
@@ -123,14 +141,21 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
     })
 }
 
-/// Locks the state directory of a replica.
-fn shared(config: &Config) -> Result<File, Failure> {
-    if config.state_dir.join("journal").exists() {
-        let next = "it belongs to a scheduler without --zk; choose another directory";
-        let text = format!("the state directory {} holds a journal of its own; {next}", config.state_dir.display());
-        return Err(Failure::text(Code::Usage, text));
-    }
-    Ok(local::lock(&config.state_dir)?)
+/// Opens what a replica has of the journal in `ZooKeeper`: a copy to begin with, if it is good for anything.
+fn shared(config: &Config, path: &ZooKeeperPath) -> Result<(Held, u64, Recovered), Failure> {
+    moved::check_shared(&config.state_dir, path)?;
+    let lock = local::lock(&config.state_dir)?;
+    let connect = connect(config, path)?;
+    let (held, keeper) = Keeper::open(&config.state_dir, Options::default());
+    let (at, last_crc32) = held.as_ref().map_or((None, None), |held| (Some(held.at.clone()), held.last_crc32));
+    let batch = at.as_ref().map_or(0, |at| at.batch);
+    let recovered = held.map(Recovered::from).unwrap_or_default();
+    Ok((Held::Shared(Box::new(Copy { connect, keeper, at, last_crc32, lock })), batch, recovered))
+}
+
+/// Says how sessions with `ZooKeeper` are made; nothing is connected to.
+pub(crate) fn connect(config: &Config, path: &ZooKeeperPath) -> Result<Connect, Failure> {
+    Ok(config.connect.connect(path, config.zk_session_timeout)?)
 }
 
 /// Makes the client for Mesos; nothing is connected to.
@@ -175,24 +200,7 @@ fn report(recovered: &Recovered) {
 
 /// Folds what the journal holds.
 pub(crate) fn state(recovered: &Recovered) -> Result<State, Failure> {
-    let data = |error: codec::Error| Failure::new(Code::Data, &error);
-    let mut state = match &recovered.snapshot {
-        Some(snapshot) => codec::decode_snapshot(&snapshot.bytes).map_err(data)?,
-        None => State::default(),
-    };
-    for (batch, bytes) in &recovered.batches {
-        let (first, entries) = codec::decode_batch(bytes).map_err(data)?;
-        if first != state.index.next() {
-            let text =
-                format!("batch {batch} of the journal begins with entry {}, not {}", first.0, state.index.next().0);
-            return Err(Failure::text(Code::Data, format!("{text}; restore a backup of the state directory")));
-        }
-        for entry in &entries {
-            state.apply(entry);
-        }
-    }
-    invariants::check_all(&state);
-    Ok(state)
+    fold(recovered).map_err(|error| Failure::new(Code::Data, &error))
 }
 
 /// Refuses another role than the framework has.

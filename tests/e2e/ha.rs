@@ -15,13 +15,13 @@ use crate::crash::{attempts, frameworks, processes};
 
 /// What must not change.
 pub(crate) struct Before {
-    framework: String,
-    index: u64,
+    pub(crate) framework: String,
+    pub(crate) index: u64,
     pub(crate) processes: BTreeMap<String, String>,
 }
 
 /// Three replicas whose platform of three members is ready; returns who leads.
-async fn three() -> Result<(Replicas, usize, Before)> {
+pub(crate) async fn three() -> Result<(Replicas, usize, Before)> {
     settled(Replicas::start(Cluster::start(ClusterSpec::agents_of(4)).await?, 3, 2).await?).await
 }
 

@@ -16,7 +16,7 @@ async fn prepared(count: u8, workers: u32) -> Result<Replicas> {
 }
 
 /// Waits until a replica is alive, of no use, and says so in these words.
-async fn stays_up(replicas: &Replicas, index: usize, why: &str) -> Result<()> {
+pub(crate) async fn stays_up(replicas: &Replicas, index: usize, why: &str) -> Result<()> {
     let said = async || {
         let view = replicas.view(index).await?;
         ensure!(view.mode == "standby" && !view.caught_up && view.problem.contains(why), "{view:?}");
@@ -95,8 +95,15 @@ async fn a_framework_that_mesos_has_removed_is_replaced_when_somebody_says_so() 
     replicas.until("the leader says what has happened", said).await?;
 
     replicas.post((leader + 1) % 2, "/api/v2/admin/new-framework").await?;
+    let replaced = async || {
+        for index in 0..2 {
+            let view = replicas.status(index).await?;
+            ensure!(view.mesos.framework_id != old, "replica {index}: {:?}", view.mesos);
+        }
+        Ok(())
+    };
+    replicas.until("both replicas have heard of it", replaced).await?;
     let view = replicas.until_ready(3).await?;
-    ensure!(view.mesos.framework_id != old, "{:?}", view.mesos);
     ensure!(view.instances.iter().all(|instance| instance.attempt == 2), "{:?}", view.instances);
     let known = frameworks(&replicas.cluster).await?;
     ensure!(known == [view.mesos.framework_id.as_str()], "Mesos knows {known:?}");

@@ -1,7 +1,9 @@
 //! Tests on a real Mesos.
 
+mod base;
 mod client;
 mod confinement;
+mod copies;
 mod crash;
 mod ensemble;
 mod errors;
@@ -11,6 +13,7 @@ mod identity;
 mod kit;
 mod platform;
 mod probe;
+mod publish;
 mod reasons;
 mod reference;
 mod requests;
@@ -19,6 +22,7 @@ mod secure;
 mod services;
 mod setbacks;
 mod soak;
+mod store;
 mod tls;
 mod verbs;
 mod zookeeper;

@@ -1,5 +1,6 @@
 //! One module a noun, and how errors become lines.
 
+pub(crate) mod admin;
 pub(crate) mod bundle;
 pub(crate) mod platform;
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder};
-use rustls::crypto::ring;
 use thiserror::Error;
 
 /// How long a call may take from its start to the last byte of its answer.
@@ -83,8 +82,7 @@ pub enum Error {
 /// # Errors
 /// What is wrong with `ca_file`, for the most part.
 pub fn clients(options: &ClientOptions) -> Result<Clients, Error> {
-    // An error means that somebody was first, and a process can have only one.
-    ring::default_provider().install_default().ok();
+    crate::tls::use_ring();
     let extra = extra_certificates(options)?;
     Ok(Clients {
         stream: build(options, &extra, |builder| builder)?,
@@ -158,7 +156,7 @@ mod tests {
 
     /// Starts an https server for one connection; its certificate is signed by the one returned.
     fn https_server() -> (SocketAddr, String) {
-        ring::default_provider().install_default().ok();
+        crate::tls::use_ring();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca_key = KeyPair::generate().unwrap();

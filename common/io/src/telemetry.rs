@@ -1,6 +1,8 @@
 //! Logs to stderr, and the hook that turns a panic into the end of the process.
 
 use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::SystemTime;
@@ -34,14 +36,54 @@ pub fn start(format: Format) {
     }
 }
 
-/// Ends the process with SIGABRT after any panic, on whichever thread: an actor that panicked would be dead, and the
-/// process would live on without it.
+/// Ends the process with SIGABRT after any panic, on whichever thread but those that [`spare_threads`] names: an actor
+/// that panicked would be dead, and the process would live on without it.
 pub fn abort_on_panic() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         usual(info);
-        std::process::abort();
+        if !spares(std::thread::current().name()) {
+            std::process::abort();
+        }
     }));
 }
+
+/// Lets a panic end nothing but its own thread if that thread's name begins with `prefix`.
+///
+/// Whoever asks for it answers for what such a thread leaves undone; the answer counts their panics from the first call
+/// for the same prefix on.
+pub fn spare_threads(prefix: &'static str) -> Spared {
+    let mut spared = SPARED.write().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, known)) = spared.iter().find(|(known, _)| *known == prefix) {
+        return known.clone();
+    }
+    let new = Spared::default();
+    spared.push((prefix, new.clone()));
+    new
+}
+
+/// How often threads of one kind have panicked.
+#[derive(Clone, Debug, Default)]
+pub struct Spared(Arc<AtomicU64>);
+
+impl Spared {
+    /// Returns the number of panics so far; stays 0 where [`abort_on_panic`] was not called.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+fn spares(thread: Option<&str>) -> bool {
+    let spared = SPARED.read().unwrap_or_else(PoisonError::into_inner);
+    let of = |name: &str| spared.iter().find(|(prefix, _)| name.starts_with(prefix));
+    thread.and_then(of).is_some_and(|(_, spared)| {
+        spared.0.fetch_add(1, Ordering::AcqRel);
+        true
+    })
+}
+
+/// As many as there are places in the program that ask.
+static SPARED: RwLock<Vec<(&str, Spared)>> = RwLock::new(Vec::new());
 
 const DEFAULT: &str = "info";

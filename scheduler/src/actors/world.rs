@@ -284,6 +284,7 @@ fn log(entries: &[Entry]) {
             Fact::LeaderClaimed { epoch, replica, advertise } => info!(epoch, replica, advertise, "leader claimed"),
             Fact::Barrier { epoch } => debug!(epoch, "barrier"),
             Fact::FrameworkReplaced { framework, .. } => warn!(%framework, "framework replaced"),
+            Fact::MovedTo { url } => info!(zk = url, "the journal has moved"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The scheduler's HTTP interface: views for everybody, changes for whoever has the token.
 
 mod artifact;
+mod backup;
 mod body;
 pub mod desired;
 mod forward;
@@ -69,6 +70,7 @@ fn configure(cfg: &mut web::ServiceConfig, api: web::Data<Api>, forwarder: web::
     operate::configure(cfg);
     leader::configure(cfg);
     artifact::configure(cfg);
+    backup::configure(cfg);
     platform::configure(cfg);
     cfg.default_service(web::to(problem::no_such_path));
 }

@@ -114,7 +114,7 @@ async fn ask(api: &Api, request: Request) -> Result<HttpResponse, Refused> {
 }
 
 /// Lets pass who has the token; the comparison takes the same time wherever digests differ.
-fn authorize(request: &HttpRequest, api: &Api) -> Result<(), Refused> {
+pub(super) fn authorize(request: &HttpRequest, api: &Api) -> Result<(), Refused> {
     let Some(expected) = api.published().state.token else {
         let detail = "it hasn't recorded its token; try again in a moment";
         return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the scheduler has only just started", detail));

@@ -103,7 +103,7 @@ impl ResponseError for Refused {
 pub(super) async fn no_such_path(request: HttpRequest) -> HttpResponse {
     let path: String = request.path().chars().take(200).collect();
     let detail = format!(
-        "there is no {path}; see /healthz, /readyz, /metrics, /api/v2/platform, /api/v2/leader and /artifacts/SHA256"
+        "there is no {path}; see /healthz, /readyz, /metrics, /api/v2/platform, /api/v2/leader, /api/v2/admin/backup and /artifacts/SHA256"
     );
     Refused::new(StatusCode::NOT_FOUND, "there is no such path", detail).error_response()
 }

@@ -40,6 +40,11 @@ impl Init {
         if args.first().is_none_or(|verb| verb != "init") {
             return None;
         }
-        Some(Self::try_parse_from(&args).map_err(|error| refusal(error, &args, None)))
+        let read = || {
+            let init = Self::try_parse_from(&args).map_err(|error| refusal(error, &args, None))?;
+            init.connect.check()?;
+            Ok(init)
+        };
+        Some(read())
     }
 }

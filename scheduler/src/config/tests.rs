@@ -163,12 +163,20 @@ fn agents_are_told_an_address_that_they_can_reach() {
 /// Renders the page on options from what `--help` says.
 fn page() -> String {
     let (run, init) = (Config::command(), init::Init::command());
-    format!("# Options of epic-scheduler\n\n{}\n## epic-scheduler init\n\n{}", part(run), part(init))
+    let mut page = format!("# Options of epic-scheduler\n\n{}\n## epic-scheduler init\n\n{}", part(run), part(init));
+    let state = offline::State::command();
+    page += &format!("\n## epic-scheduler state\n\n{}\n", state.get_long_about().unwrap_or_default());
+    for verb in state.get_subcommands().filter(|verb| verb.get_name() != "help") {
+        let names = verb.get_positionals().flat_map(|arg| arg.get_value_names().unwrap_or_default());
+        let names: String = names.map(|name| format!(" {name}")).collect();
+        page += &format!("\n### epic-scheduler state {}{names}\n\n{}", verb.get_name(), part(verb.clone()));
+    }
+    page
 }
 
 fn part(mut command: clap::Command) -> String {
     command.build();
-    let about = command.get_long_about().map(ToString::to_string).unwrap_or_default();
+    let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
     let mut page = format!("{about}\n\n| option | environment | default | is |\n|---|---|---|---|\n");
     for arg in command.get_arguments() {
         let Some(flag) = arg.get_long() else { continue };

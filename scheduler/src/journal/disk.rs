@@ -13,7 +13,7 @@ pub(super) fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Er
 }
 
 /// Makes a directory that only its owner may enter, unless it is there.
-pub(super) fn make_dir(path: &Path) -> Result<(), Error> {
+pub(crate) fn make_dir(path: &Path) -> Result<(), Error> {
     if path.is_dir() {
         return Ok(());
     }
@@ -22,7 +22,7 @@ pub(super) fn make_dir(path: &Path) -> Result<(), Error> {
 }
 
 /// Makes the names in a directory durable.
-pub(super) fn sync_dir(path: &Path) -> Result<(), Error> {
+pub(crate) fn sync_dir(path: &Path) -> Result<(), Error> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(failed("sync directory", path))
 }
 
@@ -32,7 +32,7 @@ pub(super) fn create(path: &Path) -> Result<File, Error> {
 }
 
 /// Puts a file of these parts in place of `path`, so that after a power cut either all or nothing of it is there.
-pub(super) fn replace<'a>(path: &Path, parts: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Error> {
+pub(crate) fn replace<'a>(path: &Path, parts: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Error> {
     let temporary = temporary(path);
     let written = write_all(&temporary, parts);
     if written.is_err() {

@@ -100,6 +100,15 @@ pub enum Error {
         /// What is wrong with it, as a verb phrase.
         what: &'static str,
     },
+    /// Too many journals were replaced.
+    #[error(
+        "state directory {} holds too many journals that were set aside; remove those of journal.before-restore-* that nobody needs",
+        dir.display()
+    )]
+    SetAside {
+        /// The state directory.
+        dir: PathBuf,
+    },
     /// A batch is too large.
     #[error("batch {batch} has {bytes} bytes, but at most {bytes_max} are allowed")]
     TooLarge {

@@ -43,6 +43,14 @@ impl Fence {
         Ok(fence)
     }
 
+    /// Writes `batch` down even if it goes back: the journal beside it is about to be replaced.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub(super) fn replace(state_dir: &Path, batch: u64) -> Result<(), Error> {
+        Self { path: state_dir.join(NAME), batch, written: Instant::now() }.write(batch)
+    }
+
     /// Returns the highest batch that the file calls durable.
     #[must_use]
     pub const fn batch(&self) -> u64 {

@@ -1,9 +1,10 @@
 //! The durable order of everything that was decided: numbered batches, and snapshots of their sum.
 
 pub mod codec;
-mod disk;
+pub(crate) mod disk;
 pub mod error;
 pub mod fence;
+pub mod fold;
 pub mod local;
 pub mod ring;
 

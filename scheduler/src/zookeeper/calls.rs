@@ -32,18 +32,15 @@ impl Session {
     /// A server's refusal, or no answer.
     pub async fn create_root(&self) -> Result<(), Error> {
         let coordinator = self.coordinator("create", "/")?;
-        let mut lacking = vec![self.whole("/")];
+        let whole = self.whole("/");
+        let mut lacking = vec![whole.as_str()];
         // Whoever may make the path needn't have any right above it, so that is only asked for if it lacks.
         while let Some(path) = lacking.last() {
-            match coordinator.create(path, &[], Kind::Lasting).await {
-                Ok(_) | Err(Failure::Refused(Refusal::NodeExists)) => {
-                    lacking.pop();
-                }
-                Err(Failure::Refused(Refusal::NoNode)) if path.rfind('/').is_some_and(|slash| slash > 0) => {
-                    let (above, _) = path.rsplit_once('/').expect("there is a slash in it");
-                    lacking.push(above.to_owned());
-                }
-                Err(failure) => return Err(self.failed("create", "/")(failure)),
+            let above = path.rsplit_once('/').map(|(above, _)| above).filter(|above| !above.is_empty());
+            match (coordinator.create(path, &[], Kind::Lasting).await, above) {
+                (Ok(_) | Err(Failure::Refused(Refusal::NodeExists)), _) => drop(lacking.pop()),
+                (Err(Failure::Refused(Refusal::NoNode)), Some(above)) => lacking.push(above),
+                (Err(failure), _) => return Err(self.failed("create", "/")(failure)),
             }
         }
         Ok(())

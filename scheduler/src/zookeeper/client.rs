@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use epic_common_io::tls;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use zookeeper_client::{
-    Acls, Client, Connector, CreateMode, CreateOptions, Error as ClientError, EventType, OneshotWatcher, SessionState,
-    Stat, StateWatcher,
+    Acls, Client, Connector, CreateMode, CreateOptions, Error as ClientError, EventType, OneshotWatcher, SaslOptions,
+    SessionState, Stat, StateWatcher,
 };
 
-use super::connect::Connect;
+use super::connect::{Connect, Sasl, Tls};
 use super::coordinator::{Call, Change, Coordinator, Failure, Kind, Node, SessionOver, Written, time};
 use super::{Cause, Error, Refusal, State};
 
@@ -32,11 +33,13 @@ impl ZooKeeperClient {
     pub(super) async fn connect(connect: &Connect, bound: Duration) -> Result<Self, Error> {
         let servers = connect.path.servers.join(",");
         let unreachable = |source| Error::Unreachable { servers: servers.clone(), source };
-        let connector = connector(connect).map_err(|error| unreachable(Cause::Client(error)))?;
+        let connector = connector(connect);
         let (answer, connected) = oneshot::channel();
-        let to = servers.clone();
+        let (to, is_secure) = (servers.clone(), connect.tls.is_some());
         let serve = async move {
-            let outcome = timeout(bound, connector.connect(&to)).await;
+            let connected =
+                async { if is_secure { connector.secure_connect(&to).await } else { connector.connect(&to).await } };
+            let outcome = timeout(bound, connected).await;
             let watcher = outcome.as_ref().ok().and_then(|client| client.as_ref().ok().map(Client::state_watcher));
             // Nobody waits for it any more: dropping the client closes its session.
             let _answered = answer.send(outcome);
@@ -49,7 +52,7 @@ impl ZooKeeperClient {
             Ok(Err(_elapsed)) => return Err(Error::Slow { servers, bound }),
             Err(closed) => return Err(unreachable(Cause::Thread(Arc::new(io::Error::other(closed))))),
         };
-        let acls = if connect.path.digest.is_some() { Acls::creator_all() } else { Acls::anyone_all() };
+        let acls = if connect.has_user() { Acls::creator_all() } else { Acls::anyone_all() };
         Ok(Self { client, states, acls })
     }
 }
@@ -60,7 +63,7 @@ impl Coordinator for ZooKeeperClient {
             Kind::Lasting => CreateMode::Persistent,
             Kind::Numbered => CreateMode::EphemeralSequential,
         };
-        let options: CreateOptions<'static> = mode.with_acls(self.acls.clone());
+        let options: CreateOptions<'static> = mode.with_acls(self.acls);
         Box::pin(async move {
             let (_, number) = self.client.create(path, bytes, &options).await?;
             Ok(number.into_i64())
@@ -147,7 +150,20 @@ impl From<ClientError> for Failure {
             E::QuotaExceeded => Refusal::QuotaExceeded,
             E::Throttled => Refusal::Throttled,
             E::Unimplemented => Refusal::Unimplemented,
-            lost => return Self::Unsure(Cause::Client(lost)),
+            // Versions to come may have more.
+            lost @ (E::UnmarshalError { .. }
+            | E::NoHosts
+            | E::Timeout
+            | E::UnexpectedError(_)
+            | E::SessionMoved
+            | E::NoWatcher
+            | E::MarshallingError
+            | E::ConnectionLoss
+            | E::ReconfigDisabled
+            | E::UnexpectedErrorCode(_)
+            | E::RuntimeInconsistent
+            | E::Custom(_)
+            | _) => return Self::Unsure(Cause::Client(lost)),
         };
         Self::Refused(refusal)
     }
@@ -165,12 +181,19 @@ impl State {
     }
 }
 
-fn connector(connect: &Connect) -> Result<Connector, ClientError> {
+fn connector(connect: &Connect) -> Connector {
     let mut connector = Client::connector().with_session_timeout(connect.session_timeout);
     if let Some(digest) = &connect.path.digest {
         connector = connector.with_auth("digest", digest.as_bytes());
     }
-    Ok(connector)
+    if let Some(Sasl { user, password }) = &connect.sasl {
+        connector = connector.with_sasl(SaslOptions::digest_md5(user.clone(), password.clone()));
+    }
+    if let Some(Tls(options)) = &connect.tls {
+        tls::use_ring();
+        connector = connector.with_tls(options.clone());
+    }
+    connector
 }
 
 /// Runs the client on a thread until its session is over.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use zookeeper_client::TlsOptions;
+
 use crate::mesos::masters::ZooKeeperPath;
 
 /// Where, with which client, and as whom.
@@ -14,6 +16,10 @@ pub struct Connect {
     pub session_timeout: Duration,
     /// Which library speaks.
     pub client: Client,
+    /// Encrypts what is said; for [`Client::ZooKeeperClient`] only, the other never looks at it.
+    pub tls: Option<Tls>,
+    /// Proves who we are; for [`Client::ZooKeeperClient`] only, as above.
+    pub sasl: Option<Sasl>,
 }
 
 /// A library that speaks with ZooKeeper.
@@ -28,11 +34,52 @@ pub enum Client {
     ZooKeeperAsync,
 }
 
+/// Whom to trust, and what proves who we are.
+#[derive(Clone)]
+pub struct Tls(pub(super) TlsOptions);
+
+/// A user and a password for SASL's DIGEST-MD5 (RFC 2831).
+#[derive(Clone)]
+pub struct Sasl {
+    /// The user.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+/// Something that was given isn't PEM of the right kind.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct PemError(zookeeper_client::Error);
+
 impl Connect {
-    /// Asks for the default client.
+    /// Asks for the default client, without TLS and SASL.
     #[must_use]
     pub fn new(path: ZooKeeperPath, session_timeout: Duration) -> Self {
-        Self { path, session_timeout, client: Client::default() }
+        Self { path, session_timeout, client: Client::default(), tls: None, sasl: None }
+    }
+
+    /// Says whether nodes can belong to somebody.
+    pub(super) const fn has_user(&self) -> bool {
+        self.path.digest.is_some() || self.sasl.is_some()
+    }
+}
+
+impl Tls {
+    /// Trusts servers whose certificates these authorities (PEM) have signed.
+    ///
+    /// # Errors
+    /// If there is no certificate in it.
+    pub fn trusting(authorities: &str) -> Result<Self, PemError> {
+        TlsOptions::new().with_pem_ca(authorities).map(Self).map_err(PemError)
+    }
+
+    /// Shows servers this certificate (PEM), which the key (PEM) belongs to.
+    ///
+    /// # Errors
+    /// If either isn't there.
+    pub fn showing(self, certificate: &str, key: &str) -> Result<Self, PemError> {
+        self.0.with_pem_identity(certificate, key).map(Self).map_err(PemError)
     }
 }
 
@@ -42,5 +89,19 @@ impl fmt::Display for Client {
             Self::ZooKeeperClient => "zookeeper-client",
             Self::ZooKeeperAsync => "zookeeper-async",
         })
+    }
+}
+
+/// Keeps the key out of logs.
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+/// Keeps the password out of logs.
+impl fmt::Debug for Sasl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sasl").field("user", &self.user).finish_non_exhaustive()
     }
 }

@@ -18,7 +18,7 @@ use crate::mesos::masters::ZooKeeperPath;
 
 pub(crate) use calls::Pauses;
 pub use calls::Watch;
-pub use connect::{Client, Connect};
+pub use connect::{Client, Connect, PemError, Sasl, Tls};
 pub use coordinator::{Call, Change, Coordinator, Failure, Kind, Node, SessionOver, Written};
 pub use error::{Cause, Error, Refusal};
 
@@ -57,7 +57,7 @@ impl Session {
     /// Connects within `bound`, or within the session's time-out if that is shorter, and asks for that time-out.
     ///
     /// The client runs on a thread of its own, so that no busy runtime can keep it from being heard of.
-    /// A server lets anybody in: wrong credentials show only when a node refuses them.
+    /// A server lets anybody in whose credentials are of the digest scheme: wrong ones show only when a node refuses them.
     ///
     /// # Errors
     /// [`Error::Unreachable`] and [`Error::Slow`].

@@ -54,6 +54,7 @@ pub(crate) fn fact() -> impl Strategy<Value = Fact> {
         }),
         any::<u64>().prop_map(|epoch| Fact::Barrier { epoch }),
         (NAME, key()).prop_map(|(id, key)| Fact::FrameworkReplaced { framework: FrameworkId::new(id), key }),
+        NAME.prop_map(|url| Fact::MovedTo { url }),
     ]
 }
 

@@ -7,7 +7,8 @@ use epic_scheduler_core::invariants;
 use epic_scheduler_core::state::entry::{Entry, Index};
 
 use crate::samples::{
-    FIRST, KINDS, every_kind, every_kind_of_the_first_batch, every_kind_of_the_second_batch, number, state, state_after,
+    FIRST, KINDS, every_kind, every_kind_of_the_first_batch, every_kind_of_the_second_batch,
+    every_kind_of_the_third_batch, number, state, state_after,
 };
 
 /// Reads a file of hexadecimal digits; what is written today is shown if there is none.
@@ -41,7 +42,12 @@ fn the_second_batch_and_snapshot_are_read_with_who_led() {
 
 #[test]
 fn the_third_batch_and_snapshot_are_read_with_a_framework_that_was_replaced() {
-    check(3, every_kind());
+    check(3, every_kind_of_the_third_batch());
+}
+
+#[test]
+fn the_fourth_batch_and_snapshot_are_read_with_where_the_journal_went() {
+    check(4, every_kind());
 }
 
 #[test]
@@ -55,4 +61,5 @@ fn the_samples_leave_out_no_kind_and_no_part_of_a_state() {
     assert!(
         !state.documents.is_empty() && !state.strangers.is_empty() && !state.keys.is_empty() && state.leader.is_some()
     );
+    assert!(state.moved_to.is_some());
 }

@@ -16,6 +16,13 @@ pub(crate) const FIRST: u64 = 41;
 
 /// One entry of every kind.
 pub(crate) fn every_kind() -> Vec<Entry> {
+    let url = "zk://127.0.0.1:2181,127.0.0.2:2181/epic".to_owned();
+    let moved = Entry { at: Timestamp(1_799_999_999_000_000), fact: Fact::MovedTo { url } };
+    std::iter::once(moved).chain(every_kind_of_the_third_batch()).collect()
+}
+
+/// One entry of every kind that the third batch has.
+pub(crate) fn every_kind_of_the_third_batch() -> Vec<Entry> {
     let framework = FrameworkId::new("1c9f6c3e-6c3c-4f43-a0a8-5a3b4ad5b5b1");
     let fact = Fact::FrameworkReplaced { framework, key: Some("/api/v2/admin/new-framework k".to_owned()) };
     let replaced = Entry { at: Timestamp(1_799_999_999_000_000), fact };
@@ -107,11 +114,12 @@ pub(crate) const fn number(fact: &Fact) -> usize {
         Fact::LeaderClaimed { .. } => 14,
         Fact::Barrier { .. } => 15,
         Fact::FrameworkReplaced { .. } => 16,
+        Fact::MovedTo { .. } => 17,
     }
 }
 
 /// How many kinds there are.
-pub(crate) const KINDS: usize = 17;
+pub(crate) const KINDS: usize = 18;
 
 fn desired() -> Desired {
     Desired {

@@ -160,6 +160,7 @@ impl History {
             }
             Fact::Uninstalled | Fact::UninstallBegun { .. } => bail!("nobody asked for an uninstall"),
             Fact::FrameworkReplaced { .. } => bail!("nobody asked for another framework"),
+            Fact::MovedTo { url } => bail!("nobody moved the journal to {url}"),
             Fact::TokenSet { .. }
             | Fact::PlatformApplied { .. }
             | Fact::PlatformStopped { .. }

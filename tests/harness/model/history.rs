@@ -58,6 +58,7 @@ impl History {
             | Fact::DocumentChanged { .. } => {}
             Fact::LeaderClaimed { epoch, .. } => assert!(*epoch > state.epoch(), "epoch {epoch} is claimed too late"),
             Fact::Barrier { epoch } => assert_eq!(*epoch, state.epoch(), "a barrier of a leader that was deposed"),
+            Fact::MovedTo { .. } => panic!("no scheduler ends a journal"),
         }
     }
 

@@ -36,7 +36,7 @@ impl Replicas {
         http::get(&format!("{}/readyz", self.url(index))).await.map(drop)
     }
 
-    async fn ask(&self, index: usize, path: &str) -> Result<String> {
+    pub(super) async fn ask(&self, index: usize, path: &str) -> Result<String> {
         let url = format!("{}{path}", self.url(index));
         let answer = http::client().get(&url).timeout(Duration::from_secs(1)).send().await?;
         ensure!(answer.status() == 200, "{url} answered {}", answer.status());

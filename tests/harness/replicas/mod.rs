@@ -184,6 +184,20 @@ impl Replicas {
         Ok(fs::write(self.platform_file(), document(&self.bin, workers))?)
     }
 
+    /// Returns a replica's state directory.
+    #[must_use]
+    pub fn state_dir(&self, index: usize) -> &Path {
+        &self.replicas[index].state_dir
+    }
+
+    /// Returns a replica's metrics.
+    ///
+    /// # Errors
+    /// It doesn't answer.
+    pub async fn metrics(&self, index: usize) -> Result<String> {
+        self.ask(index, "/metrics").await
+    }
+
     /// Returns where a replica answers.
     #[must_use]
     pub fn url(&self, index: usize) -> &str {
@@ -296,4 +310,5 @@ impl Replicas {
 
 /// The journal's path in ZooKeeper.
 const JOURNAL: &str = "/epic";
-const TOKEN: &str = "the-token-of-all-replicas";
+/// The token that all accept.
+pub const TOKEN: &str = "the-token-of-all-replicas";

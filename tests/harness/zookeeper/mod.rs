@@ -3,7 +3,7 @@
 mod server;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
@@ -41,7 +41,15 @@ impl ZooKeeper {
     /// # Errors
     /// When the packages cannot be installed, or it does not serve in time (with the end of its log).
     pub async fn start() -> Result<Self> {
-        Self::with(1, USUAL, HEAP_MIB).await
+        Self::start_with(&[]).await
+    }
+
+    /// Starts one server whose Java has these options too, and waits until it serves.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(options: &[&str]) -> Result<Self> {
+        Self::with(1, USUAL, (HEAP_MIB, options)).await
     }
 
     /// Starts so many servers that elect a leader among them, and waits until all serve.
@@ -49,7 +57,7 @@ impl ZooKeeper {
     /// # Errors
     /// As [`Self::start`].
     pub async fn ensemble(count: u8, pace: Pace) -> Result<Self> {
-        Self::with(count, pace, HEAP_MIB).await
+        Self::with(count, pace, (HEAP_MIB, &[])).await
     }
 
     /// As [`Self::ensemble`], with so much more memory that journals of 100,000 tasks fit.
@@ -57,17 +65,17 @@ impl ZooKeeper {
     /// # Errors
     /// As [`Self::start`].
     pub async fn large(count: u8, pace: Pace) -> Result<Self> {
-        Self::with(count, pace, LARGE_HEAP_MIB).await
+        Self::with(count, pace, (LARGE_HEAP_MIB, &[])).await
     }
 
-    async fn with(count: u8, pace: Pace, heap_mib: u32) -> Result<Self> {
+    async fn with(count: u8, pace: Pace, java: (u32, &[&str])) -> Result<Self> {
         kit::install("zookeeper")?;
         let network = Network::take()?;
         // A name by which it is found and removed if this process is killed.
         let prefix = format!("{PREFIX}{}-", std::process::id());
         let work = tempfile::Builder::new().prefix(&prefix).tempdir()?;
         let ports = (1..=count).map(|last| Ports::free(&network, last)).collect::<Result<Vec<_>>>()?;
-        let make = |index| Server::new(work.path(), index, &ports, (pace, heap_mib));
+        let make = |index| Server::new(work.path(), index, (&ports, pace), java);
         let servers = (0..ports.len()).map(make).collect::<Result<Vec<_>>>()?;
         let mut zookeeper = Self { servers, work, network };
         zookeeper.restart().await?;
@@ -101,9 +109,34 @@ impl ZooKeeper {
         self.network.address(last)
     }
 
+    /// Returns the number of the first server's last transaction.
+    ///
+    /// # Errors
+    /// When it doesn't answer.
+    ///
+    /// # Panics
+    /// Never: there is a server.
+    pub async fn zxid(&self) -> Result<u64> {
+        self.servers.first().expect("there is at least one server").zxid().await
+    }
+
+    /// Stops all servers where they are, or lets them go on.
+    ///
+    /// # Errors
+    /// When one doesn't run, or can't be signalled.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.servers.iter().try_for_each(|server| server.signal(signal))
+    }
+
     /// Ends all servers with SIGKILL; their data stays.
     pub fn kill(&mut self) {
         self.servers.iter_mut().for_each(Server::kill);
+    }
+
+    /// Returns where a server's data is; to be touched only while it doesn't run.
+    #[must_use]
+    pub fn data(&self, index: usize) -> PathBuf {
+        server::data(self.work.path(), index)
     }
 
     /// Removes the data of all servers while none runs.
@@ -204,7 +237,7 @@ pub(crate) fn url(addresses: &[SocketAddr], path: &str) -> String {
 }
 
 /// A directory below `work` for one server.
-fn home(work: &Path, index: usize) -> std::path::PathBuf {
+fn home(work: &Path, index: usize) -> PathBuf {
     work.join(format!("z{}", index + 1))
 }
 

@@ -40,7 +40,12 @@ pub(super) struct Server {
 
 impl Server {
     /// Writes the files of one of the servers that listen on `all`; starts nothing.
-    pub(super) fn new(work: &Path, index: usize, all: &[Ports], (pace, heap_mib): (Pace, u32)) -> Result<Self> {
+    pub(super) fn new(
+        work: &Path,
+        index: usize,
+        (all, pace): (&[Ports], Pace),
+        (heap_mib, options): (u32, &[&str]),
+    ) -> Result<Self> {
         let home = home(work, index);
         let data = data(work, index);
         make(&data, index)?;
@@ -56,9 +61,10 @@ impl Server {
             "-Dzookeeper.cnxTimeout=500",
             "-cp",
             "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar",
-            "org.apache.zookeeper.server.quorum.QuorumPeerMain",
         ];
-        let program = Program::new("/usr/bin/java", home.join("log")).args(args).args([file]).env("HOME", home);
+        let main = ["org.apache.zookeeper.server.quorum.QuorumPeerMain"];
+        let program = Program::new("/usr/bin/java", home.join("log")).args(args).args(options.iter().copied());
+        let program = program.args(main).args([file]).env("HOME", home);
         Ok(Self { program, process: None, address: all[index].client })
     }
 
@@ -99,6 +105,13 @@ impl Server {
         Ok(mode.with_context(|| format!("{} says {answer:?}", self.address))?.to_owned())
     }
 
+    /// The number of its last transaction.
+    pub(super) async fn zxid(&self) -> Result<u64> {
+        let answer = srvr(self.address).await?;
+        let zxid = answer.lines().find_map(|line| line.strip_prefix("Zxid: 0x"));
+        Ok(u64::from_str_radix(zxid.with_context(|| format!("{} doesn't say", self.address))?, 16)?)
+    }
+
     pub(super) fn log_tail(&self, lines: usize) -> String {
         tail(self.program.log(), lines)
     }
@@ -116,7 +129,7 @@ fn make(data: &Path, index: usize) -> Result<()> {
     fs::write(data.join("myid"), (index + 1).to_string()).context("cannot write myid")
 }
 
-fn data(work: &Path, index: usize) -> PathBuf {
+pub(super) fn data(work: &Path, index: usize) -> PathBuf {
     home(work, index).join("data")
 }
 

@@ -59,10 +59,14 @@ pub struct Plan {
 /// Plans the next step.
 ///
 /// Entries are planned only while no batch is on its way, on a draft to which each one is applied at once, so that no
-/// two of a batch contradict each other; calls are planned only from `state`, which is committed.
+/// two of a batch contradict each other; calls are planned only from `state`, which is committed. On a journal that has
+/// moved nothing is planned: another scheduler goes on from it.
 #[must_use]
 pub fn plan(state: &State, session: &Session, policy: &Policy, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
+    if state.moved_to.is_some() {
+        return plan;
+    }
     if session.proposed.is_none() {
         let mut draft = Draft { state: state.clone(), now: now.max(state.at), weight: 0, plan: &mut plan };
         admit::step(&mut draft, session, policy);

@@ -57,6 +57,7 @@ impl State {
                 self.leader = Some(Leader { epoch, replica, advertise, since: entry.at });
             }
             Fact::FrameworkReplaced { framework, .. } => self.framework_replaced(entry.at, framework, &mut touched),
+            Fact::MovedTo { url } => self.moved_to = Some(url.clone()),
             // A barrier's place in the journal is all there is to it.
             Fact::LeaderClaimed { .. } | Fact::Barrier { .. } => {}
         }
@@ -142,6 +143,7 @@ impl State {
             leader: self.leader.clone(),
             executors_decided: self.executors_decided,
             frameworks_chosen: self.frameworks_chosen,
+            moved_to: self.moved_to.clone(),
             ..Self::default()
         };
     }

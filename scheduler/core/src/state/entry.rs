@@ -136,6 +136,11 @@ pub enum Fact {
         /// The request's idempotency key.
         key: Option<String>,
     },
+    /// This journal ends here, and another one goes on from it; nothing is decided on this one any more.
+    MovedTo {
+        /// Where: `zk://HOST:PORT[,...]/PATH`, without credentials.
+        url: String,
+    },
 }
 
 /// An attempt is to be started.
@@ -217,7 +222,8 @@ impl Fact {
             | Self::ReservationSeen { .. }
             | Self::DocumentChanged { .. }
             | Self::LeaderClaimed { .. }
-            | Self::Barrier { .. } => None,
+            | Self::Barrier { .. }
+            | Self::MovedTo { .. } => None,
         }
     }
 
@@ -236,6 +242,7 @@ impl Fact {
             }
             Self::LaunchDecided(_) => 1024,
             Self::LeaderClaimed { replica, advertise, .. } => 512 + replica.len() + advertise.len(),
+            Self::MovedTo { url } => 512 + url.len(),
             Self::FrameworkChosen { .. }
             | Self::TokenSet { .. }
             | Self::PlatformStopped { .. }
@@ -274,6 +281,7 @@ impl Fact {
             Self::DocumentChanged { .. } => 15,
             Self::LeaderClaimed { .. } => 16,
             Self::Barrier { .. } => 17,
+            Self::MovedTo { .. } => 18,
             Self::FrameworkReplaced { .. } => 19,
         }
     }

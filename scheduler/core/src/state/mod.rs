@@ -4,6 +4,7 @@ mod apply;
 pub mod entry;
 mod indices;
 pub mod platform;
+mod restored;
 pub mod task;
 
 use epic_common::ids::{AgentId, Attempt, Digest, FrameworkId, InstanceId, RoleId, TaskId};
@@ -69,6 +70,8 @@ pub struct State {
     pub keys: Vector<(String, Index)>,
     /// The replica that claimed the lead last; `None` in a journal that has only one writer.
     pub leader: Option<Leader>,
+    /// The journal that goes on from this one, without credentials; `None` unless this one has ended.
+    pub moved_to: Option<String>,
 }
 
 /// A replica that leads, or did until another one claimed.

@@ -1,13 +1,18 @@
 //! How a replica reads what others have written.
 
+use std::sync::Arc;
+
 use epic_scheduler_core::director;
 use epic_scheduler_core::state::entry::Entry;
 
-use super::Replica;
+use super::{Known, Replica};
 use crate::chain;
 use crate::journal::codec;
 use crate::journal::ring::{self, Next, Ring};
+use crate::metrics;
 use crate::replica::Mode;
+use crate::store::At;
+use crate::store::standing::standing;
 
 impl Replica {
     /// Reads the journal to its end, and makes sure that this replica may take part.
@@ -19,13 +24,16 @@ impl Replica {
         let failed = |error: ring::Error| chain(&error);
         if self.known.journal.is_none() {
             self.restore(ring).await?;
-            self.known.journal = Some(ring.id().to_owned());
+        } else {
+            self.check_history(ring).await?;
         }
         while !ring.is_at_end(self.known.position).await.map_err(failed)? {
             let next = ring.next(self.known.position).await;
             self.follow(ring, next).await?;
         }
-        self.check_role()
+        self.check_role()?;
+        // Before anybody counts on it: a leader that can't write its largest batch would come to a stop.
+        ring.probe().await.map_err(failed)
     }
 
     /// Applies what comes next.
@@ -35,15 +43,22 @@ impl Replica {
     /// It can't be read or understood; this replica follows no further.
     pub(super) async fn follow(&mut self, ring: &Ring, next: Result<Next, ring::Error>) -> Result<(), String> {
         match next.map_err(|error| chain(&error))? {
-            Next::Batch(bytes) => self.take(&bytes).await,
+            Next::Batch(bytes) => self.take(bytes.into()).await,
             Next::Lapped => self.restore(ring).await,
         }
     }
 
-    async fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let (first, entries) = codec::decode_batch(bytes).map_err(|error| chain(&error))?;
+    /// Makes sure that the journal has what this replica has applied.
+    async fn check_history(&mut self, ring: &Ring) -> Result<(), String> {
+        let Some(at) = self.at() else { return Ok(()) };
+        let standing = standing(&at, self.known.last_crc32, ring).await.map_err(|error| chain(&error))?;
+        standing.problem(&at).map_or(Ok(()), Err)
+    }
+
+    async fn take(&mut self, bytes: Arc<[u8]>) -> Result<(), String> {
+        let (first, entries) = codec::decode_batch(&bytes).map_err(|error| chain(&error))?;
         if entries.is_empty() {
-            self.known.position += 1;
+            self.apply(&entries, bytes);
             return Ok(());
         }
         let expected = self.known.state.index.next();
@@ -51,7 +66,7 @@ impl Replica {
             let batch = self.known.position + 1;
             return Err(format!("batch {batch} begins with entry {}, not {}", first.0, expected.0));
         }
-        self.apply(&entries);
+        self.apply(&entries, bytes);
         self.tell(director::Input::Followed(first, entries)).await;
         Ok(())
     }
@@ -66,17 +81,44 @@ impl Replica {
             let (has, had) = (state.index.0, self.known.state.index.0);
             return Err(format!("the journal in ZooKeeper ends with entry {has}, though it once had entry {had}"));
         }
-        self.known.position = ring.position();
-        self.known.state = state.clone();
+        let last_crc32 = recovered.batches.last().map(|(_, bytes)| crc32fast::hash(bytes));
+        let (journal, position) = (Some(ring.id().to_owned()), ring.position());
+        self.known = Known { journal, position, last_crc32, state: state.clone() };
+        self.reset_copy();
         self.tell(director::Input::Restored(Box::new(state))).await;
         Ok(())
     }
 
-    pub(super) fn apply(&mut self, entries: &[Entry]) {
+    /// Applies a batch that is durable, of these bytes.
+    pub(super) fn apply(&mut self, entries: &[Entry], bytes: Arc<[u8]>) {
         for entry in entries {
             self.known.state.apply(entry);
         }
         self.known.position += 1;
+        self.known.last_crc32 = Some(crc32fast::hash(&bytes));
+        self.ends.keeper.batch(self.known.position, self.known.state.epoch(), bytes);
+        self.keep_whole();
+    }
+
+    /// Gives the copy on disk the whole state if it needs that.
+    pub(super) fn keep_whole(&self) {
+        let health = self.ends.keeper.health().borrow().clone();
+        if health.wants_reset {
+            self.reset_copy();
+        }
+        metrics::stored(self.known.position, &health);
+    }
+
+    fn reset_copy(&self) {
+        if let Some(at) = self.at() {
+            self.ends.keeper.reset(at, self.known.state.clone());
+        }
+    }
+
+    /// Says up to where this replica has followed which journal; `None` before it has followed any.
+    fn at(&self) -> Option<At> {
+        let (batch, epoch) = (self.known.position, self.known.state.epoch());
+        self.known.journal.clone().map(|journal| At { journal, batch, epoch })
     }
 
     /// Leads no framework of another role than it was told to use.

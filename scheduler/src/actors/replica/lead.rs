@@ -1,5 +1,7 @@
 //! How a replica leads: its claim, its batches, and the end of it.
 
+use std::sync::Arc;
+
 use epic_common::machine::Machine as _;
 use epic_scheduler_core::director;
 use epic_scheduler_core::election;
@@ -40,7 +42,7 @@ impl Replica {
         let state = &self.known.state;
         let entry = election::claim(state, time, &self.terms.id, &self.terms.advertise);
         let (first, epoch, entries) = (state.index.next(), state.epoch() + 1, vec![entry]);
-        let bytes = codec::encode_batch(first, &entries);
+        let bytes: Arc<[u8]> = codec::encode_batch(first, &entries).into();
         match turn.ring.append(self.known.position + 1, epoch, &bytes).await {
             Ok(Append::Durable(_)) => {}
             Ok(Append::Deposed) => return Ok(false),
@@ -51,7 +53,7 @@ impl Replica {
             }
             Err(error) => return Err(chain(&error)),
         }
-        self.apply(&entries);
+        self.apply(&entries, bytes);
         self.drain();
         self.tell(director::Input::Followed(first, entries)).await;
         self.tell(director::Input::Time { journal: self.known.state.at, clock: claimed }).await;
@@ -68,11 +70,12 @@ impl Replica {
     pub(super) fn append<'a>(&self, turn: &mut Turn<'a>, proposal: Proposal) {
         // What was proposed in an earlier time of leading is void.
         let Some((epoch, _)) = turn.leading.filter(|_| proposal.first == self.known.state.index.next()) else { return };
-        let bytes = codec::encode_batch(proposal.first, &proposal.entries);
+        let bytes: Arc<[u8]> = codec::encode_batch(proposal.first, &proposal.entries).into();
         let (ring, batch): (&'a Ring, u64) = (turn.ring, self.known.position + 1);
         let needed = ring.must_snapshot(batch).then(|| self.known.state.clone());
         turn.appending = Some((
             proposal,
+            Arc::clone(&bytes),
             Box::pin(async move {
                 if let Some(state) = needed {
                     ring.snapshot(batch - 1, &codec::encode_snapshot(&state)).await?;
@@ -83,10 +86,10 @@ impl Replica {
     }
 
     pub(super) async fn appended(&mut self, turn: &mut Turn<'_>, appended: Result<Append, ring::Error>) {
-        let Some((proposal, _)) = turn.appending.take() else { return };
+        let Some((proposal, bytes, _)) = turn.appending.take() else { return };
         match appended {
             Ok(Append::Durable(_)) => {
-                self.apply(&proposal.entries);
+                self.apply(&proposal.entries, bytes);
                 // Told from here, so that nothing that comes later in the journal can be heard of before.
                 world::durable(proposal.first, &proposal.entries, proposal.started, &self.ends.inbox).await;
                 metrics::indexed(self.known.state.index.0);
@@ -135,10 +138,10 @@ impl Replica {
 
     /// Ends in good order: the batch on its way becomes durable first.
     pub(super) async fn finish(&mut self, turn: &mut Turn<'_>) {
-        if let Some((proposal, work)) = turn.appending.take()
+        if let Some((proposal, bytes, work)) = turn.appending.take()
             && let Ok(Ok(Append::Durable(_))) = tokio::time::timeout(CLOSE_WITHIN, work).await
         {
-            self.apply(&proposal.entries);
+            self.apply(&proposal.entries, bytes);
             world::durable(proposal.first, &proposal.entries, proposal.started, &self.ends.inbox).await;
         }
         // Mesos is let go before the session is: a session outlives whatever its holder subscribed.

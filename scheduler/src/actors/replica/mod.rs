@@ -4,7 +4,6 @@ mod candidacy;
 mod follow;
 mod lead;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +24,7 @@ use crate::journal::ring::{self, Append, Ring};
 use crate::metrics;
 use crate::peers::{self, Peer};
 use crate::replica::{Mode, Replica as Shown};
+use crate::store::Keeper;
 use crate::zookeeper::{Connect, Session, State as Link};
 
 /// A batch that the leader wants durable.
@@ -49,8 +49,6 @@ pub struct Terms {
     pub advertise: String,
     /// The role whose reservations the framework is to use.
     pub role: String,
-    /// The state directory, for people.
-    pub state_dir: PathBuf,
     /// For how long it leads before it lets another one; `None` for as long as it can.
     pub leading_time_max: Option<Duration>,
 }
@@ -62,6 +60,8 @@ pub struct Known {
     pub journal: Option<String>,
     /// The number of the last batch that was applied.
     pub position: u64,
+    /// The checksum of that batch, if it is known: another batch of the same number is another history.
+    pub last_crc32: Option<u32>,
     /// The sum of all batches up to it.
     pub state: State,
 }
@@ -73,6 +73,8 @@ pub struct Ends {
     pub inbox: Inbox<director::Input>,
     /// What it proposes.
     pub proposals: mpsc::Receiver<Proposal>,
+    /// Keeps a copy of the journal on this replica's disk.
+    pub keeper: Keeper,
     /// Where what this replica is to the others goes.
     pub shown: watch::Sender<Shown>,
     /// Where those that take part go.
@@ -106,11 +108,14 @@ struct Turn<'a> {
     /// The epoch in which it leads, and since when by its own clock.
     leading: Option<(u64, Timestamp)>,
     watching: Option<Work<'a, election::Input>>,
-    appending: Option<(Proposal, Work<'a, Result<Append, ring::Error>>)>,
+    appending: Option<(Proposal, Arc<[u8]>, Appending<'a>)>,
     snapshotting: Option<Work<'a, Result<(), ring::Error>>>,
     /// Whoever takes part is being looked up, or will be in a moment.
     asking: Option<Work<'a, Option<Vec<Peer>>>>,
 }
+
+/// An append that is under way.
+type Appending<'a> = Work<'a, Result<Append, ring::Error>>;
 
 impl Replica {
     /// Puts it together; nothing is connected to before [`run`](Self::run).
@@ -121,6 +126,13 @@ impl Replica {
 
     /// Takes part until it is stopped: whatever is wrong is shown, and tried again.
     pub async fn run(mut self) {
+        self.take_part().await;
+        if !self.ends.keeper.close(CLOSE_WITHIN).await {
+            warn!("the copy on this replica's disk lacks what came last; the journal has it");
+        }
+    }
+
+    async fn take_part(&mut self) {
         let mut failures = 0;
         loop {
             let why = match self.begin().await {
@@ -151,10 +163,9 @@ impl Replica {
 
     /// Opens the journal and reads it to its end; `None` if it is stopped meanwhile.
     async fn begin(&mut self) -> Result<Option<Ring>, String> {
-        let Self { terms, known, ends } = self;
         let opened = tokio::select! {
-            _ = &mut ends.stop => return Ok(None),
-            opened = open(terms, known) => opened,
+            _ = &mut self.ends.stop => return Ok(None),
+            opened = open(&self.terms.connect) => opened,
         };
         let ring = opened?;
         metrics::connected(true);
@@ -199,7 +210,7 @@ impl Replica {
                         return over;
                     }
                 }
-                appended = done(turn.appending.as_mut().map(|(_, work)| work)) => self.appended(&mut turn, appended).await,
+                appended = done(turn.appending.as_mut().map(|(.., work)| work)) => self.appended(&mut turn, appended).await,
                 input = done(turn.watching.as_mut()) => {
                     turn.watching = None;
                     turn.election.handle(self.ends.clock.now(), input);
@@ -213,6 +224,7 @@ impl Replica {
                 }
                 peers = done(turn.asking.as_mut()) => {
                     turn.asking = Some(ask(ring.session(), PEERS_EVERY));
+                    self.keep_whole();
                     self.heard_of(peers).await;
                 }
                 next = ring.next(self.known.position), if turn.leading.is_none() => {
@@ -340,17 +352,10 @@ impl Replica {
     }
 }
 
-/// Connects, and makes sure that it is the journal that this replica has followed so far.
-async fn open(terms: &Terms, known: &Known) -> Result<Ring, String> {
-    let session = Session::connect(&terms.connect, terms.connect.session_timeout).await;
-    let ring = Ring::open(session.map_err(|error| chain(&error))?).await.map_err(|error| chain(&error))?;
-    if known.journal.as_deref().is_none_or(|journal| journal == ring.id()) {
-        return Ok(ring);
-    }
-    ring.session().clone().close(CLOSE_WITHIN).await;
-    let next = "find out which is the right one: choose it with --zk, or give this replica an empty --state-dir";
-    let dir = terms.state_dir.display();
-    Err(format!("the journal at {} is another one than state directory {dir} belongs to; {next}", terms.connect.path))
+/// Connects, and opens the journal that is there.
+async fn open(connect: &Connect) -> Result<Ring, String> {
+    let session = Session::connect(connect, connect.session_timeout).await.map_err(|error| chain(&error))?;
+    Ring::open(session).await.map_err(|error| chain(&error))
 }
 
 /// Asks who takes part, after a while.

@@ -72,6 +72,7 @@ fn fact_to_proto(fact: &Fact) -> Kind {
         Fact::FrameworkReplaced { framework, key } => {
             Kind::FrameworkReplaced(proto::FrameworkReplaced { framework: framework.to_string(), key: key.clone() })
         }
+        Fact::MovedTo { url } => Kind::MovedTo(proto::MovedTo { url: url.clone() }),
     }
 }
 
@@ -120,6 +121,7 @@ fn fact(kind: Kind) -> Result<Fact, Flaw> {
         Kind::FrameworkReplaced(fact) => {
             Fact::FrameworkReplaced { framework: name("framework_replaced.framework", &fact.framework)?, key: fact.key }
         }
+        Kind::MovedTo(fact) => Fact::MovedTo { url: name("moved_to.url", &fact.url)? },
     })
 }
 

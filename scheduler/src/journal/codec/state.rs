@@ -32,6 +32,7 @@ pub(super) fn to_proto(state: &State) -> proto::Snapshot {
         strangers: state.strangers.iter().map(|(task, stranger)| (task.clone(), stranger_to_proto(stranger))).collect(),
         keys: state.keys.iter().map(|(key, index)| proto::GrantedKey { key: key.clone(), index: index.0 }).collect(),
         leader: state.leader.as_ref().map(leader_to_proto),
+        moved_to: state.moved_to.clone(),
     }
 }
 
@@ -73,6 +74,7 @@ fn rest(snapshot: proto::Snapshot) -> Result<State, Flaw> {
         strangers: strangers.collect::<Result<_, Flaw>>()?,
         keys: snapshot.keys.into_iter().map(|granted| (granted.key, Index(granted.index))).collect(),
         leader: snapshot.leader.map(leader),
+        moved_to: snapshot.moved_to,
         ..State::default()
     })
 }

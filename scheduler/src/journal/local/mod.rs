@@ -5,6 +5,7 @@ mod files;
 mod lock;
 mod record;
 mod recovery;
+mod restore;
 mod snapshot;
 
 use std::fs::{self, File, OpenOptions};
@@ -12,6 +13,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 pub use record::Flaw;
+pub use restore::restore;
 
 use super::disk::{self, failed};
 use super::fence::Fence;
@@ -89,6 +91,14 @@ impl Local {
     pub fn look(state_dir: &Path) -> Result<Recovered, Error> {
         is_directory(state_dir)?;
         lock::check(state_dir)?;
+        Self::look_inside(state_dir)
+    }
+
+    /// Reads what [`look`](Self::look) reads; for whoever holds the lock of the directory.
+    ///
+    /// # Errors
+    /// Those of [`look`](Self::look).
+    pub fn look_inside(state_dir: &Path) -> Result<Recovered, Error> {
         let dir = state_dir.join("journal");
         let durable = match Fence::read(state_dir)? {
             Some(fence) => fence.batch(),
@@ -100,6 +110,16 @@ impl Local {
             Ok(false) => Ok(Recovered::default()),
             Ok(true) | Err(_) => Ok(recovery::read(&dir, durable)?.recovered),
         }
+    }
+
+    /// Reads all snapshots, also those that [`look`](Self::look) passes over for a newer one.
+    ///
+    /// # Errors
+    /// One of them is damaged or can't be read.
+    pub fn check_snapshots(state_dir: &Path) -> Result<(), Error> {
+        let dir = state_dir.join("journal");
+        let snapshots = if dir.is_dir() { Files::list(&dir)?.snapshots } else { Default::default() };
+        snapshots.iter().try_for_each(|(batch, path)| snapshot::read(path, *batch).map(drop))
     }
 
     /// Writes down how far the journal goes, and closes it.

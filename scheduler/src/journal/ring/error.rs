@@ -33,6 +33,22 @@ pub enum Error {
         /// The latest format that this program knows.
         known: u32,
     },
+    /// Another journal was being moved here.
+    #[error(
+        "moving a journal to {url} was begun and not finished; run that epic-scheduler state publish or restore again, or choose another path"
+    )]
+    Unfinished {
+        /// The place.
+        url: String,
+    },
+    /// There are batches already, or another base.
+    #[error(
+        "{url} holds another journal, and nothing overwrites one; choose another path with --zk, or remove all nodes there first if nobody needs them"
+    )]
+    Occupied {
+        /// The place.
+        url: String,
+    },
     /// A number of slots that no ring can have.
     #[error("the journal at {url} has {slots} slots, but there must be from {min} to {max}", min = super::SLOTS_MIN, max = super::SLOTS_MAX)]
     Slots {
@@ -99,6 +115,17 @@ pub enum Error {
         bytes: usize,
         /// The bound.
         bytes_max: usize,
+    },
+    /// Servers take less than a batch may have.
+    #[error(
+        "ZooKeeper at {url} does not take {bytes} bytes in one node; set jute.maxbuffer to {} or more on all its servers, or leave it out, and restart them",
+        super::PACKET_BYTES
+    )]
+    SizeLimit {
+        /// The place.
+        url: String,
+        /// So many were tried.
+        bytes: usize,
     },
     /// A batch comes out of order.
     #[error("batch {batch} cannot follow batch {position}")]

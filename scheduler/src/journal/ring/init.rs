@@ -26,12 +26,20 @@ pub(super) struct Root {
     pub(super) id: String,
 }
 
+impl Root {
+    /// Describes a journal that nobody has made yet.
+    pub(super) fn new(slots: u32) -> Self {
+        Self { format: FORMAT, slots, id: Uuid::new_v4().to_string() }
+    }
+}
+
 /// Makes a journal of [`SLOTS`] slots at the session's path, with what lacks above it.
 ///
 /// Does nothing if there is one; goes on where an earlier call was interrupted.
 ///
 /// # Errors
-/// When something else is there, or a journal that this program can't use; and ZooKeeper's refusals.
+/// When something else is there, a journal that this program can't use, or one whose base was begun and not finished;
+/// and ZooKeeper's refusals.
 pub async fn init(session: &Session) -> Result<Initialised, Error> {
     init_with(session, SLOTS).await
 }
@@ -48,8 +56,19 @@ pub async fn init_with(session: &Session, slots: u32) -> Result<Initialised, Err
         Err(Error::NotInitialised { .. }) => {}
         Err(error) => return Err(error),
     }
-    let root = Root { format: FORMAT, slots, id: Uuid::new_v4().to_string() };
+    let root = Root::new(slots);
     check(session, &root)?;
+    lay_out(session, slots).await?;
+    if written(session, &format!("{JOURNAL}/1")).await? && !written(session, POINTER).await? {
+        return Err(Error::Unfinished { url: session.path().to_string() });
+    }
+    write_root(session, &root).await?;
+    let made = read(session).await?;
+    Ok(if made.id == root.id { Initialised::New } else { Initialised::Already })
+}
+
+/// Makes all nodes but the root's data, as far as they aren't there.
+pub(super) async fn lay_out(session: &Session, slots: u32) -> Result<(), Error> {
     let names = session.surely(|| session.children("/")).await?;
     if !names.iter().all(|name| NODES.iter().any(|node| node[1..] == *name)) {
         return Err(Error::NotOurs { url: session.path().to_string(), source: None });
@@ -61,11 +80,20 @@ pub async fn init_with(session: &Session, slots: u32) -> Result<Initialised, Err
     stream::iter(0..slots).map(slot).buffer_unordered(MADE_AT_ONCE).try_collect::<()>().await?;
     // Batch 0 is written so that the versions of all slots tell their laps in the same way.
     let first = record::encode(0, 0, Uuid::nil(), &[]);
-    write_first(session, &format!("{JOURNAL}/0"), &first).await?;
-    let data = json(&root);
-    write_first(session, "/", &data).await?;
-    let made = read(session).await?;
-    Ok(if made.id == root.id { Initialised::New } else { Initialised::Already })
+    Ok(write_first(session, &format!("{JOURNAL}/0"), &first).await?)
+}
+
+/// Writes the root's data, which says that all the rest is there; what another call wrote there will do.
+pub(super) async fn write_root(session: &Session, root: &Root) -> Result<(), Error> {
+    let node = session.surely(|| session.read("/")).await?;
+    if !node.bytes.is_empty() {
+        return Ok(());
+    }
+    let data = json(root);
+    match session.surely(|| session.write("/", &data, Some(node.version))).await {
+        Err(error) if error.says(Refusal::BadVersion) => Ok(()),
+        outcome => Ok(outcome.map(drop)?),
+    }
 }
 
 /// Reads the root, and checks that the journal below it can be used.
@@ -109,6 +137,14 @@ async fn write_first(session: &Session, path: &str, bytes: &[u8]) -> Result<(), 
 /// Writes what has nothing in it that isn't JSON.
 pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("numbers and text are always JSON")
+}
+
+/// Tells whether a node is there and was ever written since it was made.
+pub(super) async fn written(session: &Session, path: &str) -> Result<bool, Error> {
+    match session.surely(|| session.read(path)).await {
+        Err(error) if error.says(Refusal::NoNode) => Ok(false),
+        outcome => Ok(outcome?.version > 0),
+    }
 }
 
 fn check(session: &Session, root: &Root) -> Result<(), Error> {

@@ -6,8 +6,10 @@
 //! Batch N is written only when a snapshot of at least N - S stands, so that snapshot and ring always make a whole.
 
 mod append;
+mod base;
 mod error;
 mod init;
+mod probe;
 mod record;
 mod snapshot;
 mod tally;
@@ -15,16 +17,19 @@ mod tally;
 use std::sync::{Mutex, MutexGuard};
 
 use futures_util::{StreamExt as _, stream};
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::journal::Recovered;
 use crate::zookeeper::{Node, Session};
 
 pub use append::Append;
+pub use base::{Base, Place, init_from, look, prepare};
 pub use error::{Error, Flaw};
 pub use init::{Initialised, SLOTS, SLOTS_MAX, SLOTS_MIN, init, init_with};
 
 use init::{JOURNAL, Root};
+use snapshot::Read;
 use tally::Tally;
 
 /// One replica's view of the ring, over one session.
@@ -91,7 +96,8 @@ impl Ring {
         self.tally().position
     }
 
-    /// Reads the newest snapshot and all batches after it, to the end as it is now.
+    /// Reads the newest snapshot and all batches after it, to the end as it is now. If that snapshot is damaged, it is made
+    /// up for by the one before it and the batches that the ring still holds; another one is due then.
     ///
     /// Others may write meanwhile: if they lap the reading, it starts again.
     ///
@@ -100,9 +106,27 @@ impl Ring {
     pub async fn recover(&self) -> Result<Recovered, Error> {
         self.session.surely(|| self.session.sync()).await?;
         for _ in 0..TRIES_MAX {
-            let Some(snapshot) = self.read_snapshot().await? else { continue };
+            let (snapshot, spoilt) = match self.read_snapshot().await? {
+                Read::Whole(snapshot) => (snapshot, None),
+                Read::Previous { snapshot, spoilt, error } => (Some(snapshot), Some((spoilt, error))),
+                Read::Moved => continue,
+            };
             let base = snapshot.as_ref().map_or(0, |snapshot| snapshot.batch);
-            let Some(batches) = self.batches_after(base).await? else { continue };
+            let batches = match (self.batches_after(base).await?, spoilt) {
+                (Some(batches), None) => batches,
+                (None, None) => continue,
+                // What the damaged snapshot held must all be there.
+                (Some(batches), Some((spoilt, error))) if batches.last().is_some_and(|(last, _)| *last >= spoilt) => {
+                    warn!(
+                        error = crate::chain(&error),
+                        used = base,
+                        "an older snapshot and what came after it make up for one"
+                    );
+                    self.tally().spoilt = Some(spoilt);
+                    batches
+                }
+                (Some(_) | None, Some((_, error))) => return Err(error),
+            };
             let sizes = batches.iter().map(|(batch, payload)| (*batch, payload.len()));
             self.tally().recovered(base, sizes);
             return Ok(Recovered { snapshot, batches, ..Recovered::default() });
@@ -225,5 +249,7 @@ impl Ring {
     }
 }
 
+/// What servers must take in one packet for the largest batch: its bytes, its header, and what ZooKeeper adds.
+const PACKET_BYTES: usize = (512 << 10) + 4096;
 const TRIES_MAX: u32 = 16;
 const READS_AT_ONCE: usize = 32;

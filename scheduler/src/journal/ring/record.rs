@@ -43,7 +43,7 @@ fn checksum(facts: &[u8], payload: &[u8]) -> u32 {
 /// Ends with the format's number.
 const MAGIC: &[u8; 8] = b"epicrng\x01";
 /// Magic, batch, epoch, writer, checksum.
-const HEADER_BYTES: usize = 8 + 8 + 8 + 16 + 4;
+pub(super) const HEADER_BYTES: usize = 8 + 8 + 8 + 16 + 4;
 
 #[cfg(test)]
 mod tests {

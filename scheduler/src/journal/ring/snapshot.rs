@@ -21,6 +21,25 @@ struct Pointer {
     chunks: u32,
     bytes: u64,
     crc32: u32,
+    /// The one before it, which is kept for when this one is damaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous: Option<Box<Self>>,
+}
+
+/// What came of reading the snapshot that is pointed to.
+pub(super) enum Read {
+    /// It, or `None` if there was never one.
+    Whole(Option<Snapshot>),
+    /// It can't be read, but the one before it can; what stands after that must be read from the ring.
+    Previous {
+        snapshot: Snapshot,
+        /// The batch of the one that can't be read.
+        spoilt: u64,
+        /// Why it can't be read.
+        error: Error,
+    },
+    /// Another one took its place meanwhile.
+    Moved,
 }
 
 /// The pointer, and the version it has.
@@ -50,27 +69,57 @@ impl Ring {
             return Err(Error::NotASnapshot { batch, position });
         }
         let before = self.pointed().await?;
-        if before.batch() >= batch {
+        if self.is_held(batch, &before) {
             self.tally().snapshot_stands(before.batch());
             return Ok(());
         }
-        let pointer = self.write_chunks(batch, bytes).await?;
-        let moved = self.point_to(&pointer, before).await?;
-        self.tally().snapshot_stands(moved.stands);
+        let mut pointer = self.write_chunks(batch, bytes).await?;
+        let moved = self.point_to(&mut pointer, before).await?;
+        self.tally().replaced(moved.stands);
         self.prune(moved.previous).await
     }
 
-    /// Reads the snapshot that is pointed to; `None` if another one took its place meanwhile.
-    pub(super) async fn read_snapshot(&self) -> Result<Option<Option<Snapshot>>, Error> {
-        let Some(pointer) = self.pointed().await?.pointer else { return Ok(Some(None)) };
+    /// Reads the snapshot that is pointed to, or the one before it if that one is damaged.
+    pub(super) async fn read_snapshot(&self) -> Result<Read, Error> {
+        let Some(pointer) = self.pointed().await?.pointer else { return Ok(Read::Whole(None)) };
+        let flaw = match self.read_chunks(&pointer).await? {
+            Ok(bytes) => return Ok(Read::Whole(Some(Snapshot { batch: pointer.batch, bytes }))),
+            Err(flaw) => flaw,
+        };
+        // It is removed only after the pointer was moved on.
+        if self.pointed().await?.pointer.as_ref() != Some(&pointer) {
+            return Ok(Read::Moved);
+        }
+        let error = Error::Snapshot { path: self.session.whole("/"), name: pointer.name, flaw };
+        let Some(previous) = pointer.previous else { return Err(error) };
+        match self.read_chunks(&previous).await? {
+            Ok(bytes) => {
+                let snapshot = Snapshot { batch: previous.batch, bytes };
+                Ok(Read::Previous { snapshot, spoilt: pointer.batch, error })
+            }
+            Err(_) => Err(error),
+        }
+    }
+
+    async fn read_chunks(&self, pointer: &Pointer) -> Result<Result<Vec<u8>, Flaw>, Error> {
         let read = |chunk| self.read_chunk(&pointer.name, chunk);
         let chunks = stream::iter(0..pointer.chunks).map(read).buffered(CHUNKS_AT_ONCE).try_collect::<Vec<_>>().await;
-        match join(&pointer, chunks?) {
-            Ok(bytes) => Ok(Some(Some(Snapshot { batch: pointer.batch, bytes }))),
-            // It is removed only after the pointer was moved on.
-            Err(_) if self.pointed().await?.pointer.as_ref() != Some(&pointer) => Ok(None),
-            Err(flaw) => Err(Error::Snapshot { path: self.session.whole("/"), name: pointer.name, flaw }),
+        Ok(join(pointer, chunks?))
+    }
+
+    /// Says whether what is pointed to makes a snapshot of this batch needless.
+    fn is_held(&self, batch: u64, pointed: &Pointed) -> bool {
+        let is_spoilt = self.tally().spoilt == Some(pointed.batch());
+        pointed.batch() > batch || pointed.batch() == batch && !is_spoilt
+    }
+
+    /// Returns the snapshot to be kept as the one before the next.
+    fn to_keep(&self, pointed: &Pointed) -> Option<Box<Pointer>> {
+        let pointer = pointed.pointer.clone()?;
+        if self.tally().spoilt == Some(pointer.batch) {
+            return pointer.previous;
         }
+        Some(Box::new(Pointer { previous: None, ..pointer }))
     }
 
     /// Finds out what snapshot others have taken.
@@ -98,15 +147,23 @@ impl Ring {
         };
         let written = stream::iter(chunks.into_iter().enumerate()).map(write).buffer_unordered(CHUNKS_AT_ONCE);
         written.try_collect::<()>().await?;
-        Ok(Pointer { batch, name, chunks: count, bytes: bytes.len() as u64, crc32: crc32fast::hash(bytes) })
+        Ok(Pointer {
+            batch,
+            name,
+            chunks: count,
+            bytes: bytes.len() as u64,
+            crc32: crc32fast::hash(bytes),
+            previous: None,
+        })
     }
 
     /// Moves the pointer forward unless another replica has moved it as far.
-    async fn point_to(&self, pointer: &Pointer, mut before: Pointed) -> Result<Moved, Error> {
-        let bytes = json(pointer);
+    async fn point_to(&self, pointer: &mut Pointer, mut before: Pointed) -> Result<Moved, Error> {
         let mut pauses = Pauses::default();
         loop {
-            let previous = before.batch();
+            pointer.previous = self.to_keep(&before);
+            let bytes = json(pointer);
+            let previous = pointer.previous.as_ref().map_or(0, |previous| previous.batch);
             let ours = Moved { stands: pointer.batch, previous };
             let doubt = match self.session.write(POINTER, &bytes, Some(before.version)).await {
                 Ok(_) => return Ok(ours),
@@ -114,10 +171,10 @@ impl Ring {
                 Err(error) => return Err(error.into()),
             };
             before = self.pointed().await?;
-            if before.pointer.as_ref() == Some(pointer) {
+            if before.pointer.as_ref().is_some_and(|standing| standing.name == pointer.name) {
                 return Ok(ours);
             }
-            if before.batch() >= pointer.batch {
+            if self.is_held(pointer.batch, &before) {
                 self.remove(&pointer.name).await?;
                 return Ok(Moved { stands: before.batch(), previous });
             }

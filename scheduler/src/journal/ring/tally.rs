@@ -10,6 +10,8 @@ pub(super) struct Tally {
     pub(super) position: u64,
     /// The batch of the newest snapshot, 0 if there is none.
     pub(super) snapshot: u64,
+    /// The batch of a snapshot that can't be read, though it is pointed to.
+    pub(super) spoilt: Option<u64>,
     /// A batch whose append was begun and has no known end.
     pub(super) pending: Option<u64>,
     /// Sizes of batches after the snapshot, each with its number.
@@ -19,7 +21,8 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) const fn new(slots: u32) -> Self {
-        Self { slots: slots as u64, position: 0, snapshot: 0, pending: None, sizes: VecDeque::new(), bytes: 0 }
+        let (position, snapshot, bytes) = (0, 0, 0);
+        Self { slots: slots as u64, position, snapshot, spoilt: None, pending: None, sizes: VecDeque::new(), bytes }
     }
 
     /// All was read anew.
@@ -27,6 +30,10 @@ impl Tally {
         self.sizes.clear();
         self.bytes = 0;
         self.pending = None;
+        // It may have been told of before it was found to be damaged.
+        if self.spoilt == Some(self.snapshot) {
+            self.snapshot = snapshot;
+        }
         self.position = self.position.max(snapshot);
         for (batch, bytes) in sizes {
             self.followed(batch, bytes);
@@ -52,12 +59,22 @@ impl Tally {
 
     /// A snapshot of all up to this batch can be read.
     pub(super) fn snapshot_stands(&mut self, batch: u64) {
+        if self.spoilt == Some(batch) {
+            return;
+        }
         self.snapshot = self.snapshot.max(batch);
         self.forget();
     }
 
+    /// This snapshot took the place of the one that was pointed to.
+    pub(super) fn replaced(&mut self, batch: u64) {
+        self.spoilt = self.spoilt.filter(|spoilt| *spoilt > batch);
+        self.snapshot_stands(batch);
+    }
+
     pub(super) fn should_snapshot(&self) -> bool {
-        self.bytes >= SNAPSHOT_AFTER_BYTES || self.position.saturating_sub(self.snapshot) >= self.slots / 2
+        let is_spoilt = self.spoilt.is_some_and(|spoilt| spoilt > self.snapshot);
+        is_spoilt || self.bytes >= SNAPSHOT_AFTER_BYTES || self.position.saturating_sub(self.snapshot) >= self.slots / 2
     }
 
     pub(super) const fn must_snapshot(&self, next_batch: u64) -> bool {

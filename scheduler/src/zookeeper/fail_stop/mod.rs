@@ -55,7 +55,7 @@ impl FailStop {
             Ok(Err(Some(cause))) => return Err(unreachable(cause)),
             Ok(Err(None)) | Err(_) => return Err(slow()),
         };
-        let acl = if connect.path.digest.is_some() { Acl::creator_all() } else { Acl::open_unsafe() };
+        let acl = if connect.has_user() { Acl::creator_all() } else { Acl::open_unsafe() };
         let (id, watches) = (Arc::default(), Arc::default());
         Ok(Self { jobs, states, timeout: connect.session_timeout, acl, id, watches })
     }
