@@ -18,7 +18,7 @@ use crate::server;
 
 /// Entries that wait for the journal at once.
 const IN_FLIGHT: [usize; 4] = [1, 10, 100, 1_000];
-const ROUNDS: usize = 21;
+const ROUNDS: usize = 11;
 /// Batches of one side in one round, at least.
 const BATCHES: usize = 100;
 

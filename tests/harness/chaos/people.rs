@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::dice::Dice;
 use crate::epic::built;
 use crate::history::{Acknowledged, Change};
-use crate::http;
+use crate::{http, wait};
 
 /// Who asks, and what they were told.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl People {
             let told = if dice.below(4) == 0 && matches!(change, Change::Apply(_)) {
                 self.ask_twice(dice, &change).await?
             } else {
-                self.ask(&url, &change, PATIENCE).await?
+                self.ask(&url, &change).await.ok()
             };
             match told {
                 Some(told) => self.told.push(told),
@@ -71,9 +71,13 @@ impl People {
     pub(super) async fn settle(&mut self, dice: &mut Dice) -> Result<u32> {
         let change = self.apply(self.workers(dice));
         for change in [&change, &Change::Start] {
-            let url = self.urls[dice.index(self.urls.len())].clone();
-            let told = self.ask(&url, change, Duration::from_secs(60)).await?;
-            self.told.push(told.with_context(|| format!("{url} doesn't grant {change:?} within a minute"))?);
+            // One that has just been started doesn't listen yet.
+            let granted = wait::until("a change is granted", Duration::from_secs(60), async || {
+                let url = self.urls[dice.index(self.urls.len())].clone();
+                self.ask(&url, change).await
+            });
+            let told = granted.await?;
+            self.told.push(told);
         }
         match change {
             Change::Apply(members) => Ok(members),
@@ -96,8 +100,8 @@ impl People {
         workers.and_then(|workers| self.documents.get(workers)).context("there is no such document")
     }
 
-    /// Asks through the program; nothing if it is refused or not answered in time.
-    async fn ask(&self, url: &str, change: &Change, limit: Duration) -> Result<Option<Acknowledged>> {
+    /// Asks through the program; an error if it is refused or not answered in time.
+    async fn ask(&self, url: &str, change: &Change) -> Result<Acknowledged> {
         let mut command = Command::new(built("epicctl")?);
         command.args(["platform", "--server", url, "-o", "json", "--token-file"]).arg(&self.token_file);
         match change {
@@ -106,14 +110,12 @@ impl People {
             Change::Start => command.arg("start"),
             Change::Restart(member) => command.args(["restart", member]),
         };
-        let output = tokio::time::timeout(limit, command.arg("--no-wait").kill_on_drop(true).output()).await;
-        let Ok(output) = output else { return Ok(None) };
-        let output = output?;
-        if !output.status.success() {
-            return Ok(None);
-        }
+        let output = tokio::time::timeout(PATIENCE, command.arg("--no-wait").kill_on_drop(true).output()).await;
+        let output = output.with_context(|| format!("{url} doesn't answer within {PATIENCE:?}"))??;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "epicctl ends with {}: {}", output.status, said.trim());
         let granted: Granted = serde_json::from_slice(&output.stdout).context("epicctl prints no grant")?;
-        Ok(Some(Acknowledged { change: change.clone(), index: Index(granted.index), key: None }))
+        Ok(Acknowledged { change: change.clone(), index: Index(granted.index), key: None })
     }
 
     /// Asks two replicas at once for the same, with one key: it is granted once, and both are told so.
