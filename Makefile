@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help ready programs bundles demo demo-check demo-ha demo-ha-check test soak gate benches bench-launch bench-idle bench-journal \
-	bench-entries bench-failover
+	bench-entries bench-failover bench-zookeeper
 
 PLATFORM_VERSION := $(shell sed -n 's/^version: *//p' catalog/platform/manifest.yaml)
 PLATFORM_BUNDLE := dist/epic-platform-$(PLATFORM_VERSION).bin
@@ -76,3 +76,7 @@ bench-failover: benches ## Prints how long nobody leads, with up to 100,000 task
 bench-idle: SETS = build mesos
 bench-idle: benches ## Prints CPU and memory of an idle scheduler and executor over a minute
 	@$(TARGET)/release/epic-bench idle
+
+bench-zookeeper: SETS = build zookeeper
+bench-zookeeper: benches ## Prints appends per second, and what a server's death costs, with both ZooKeeper clients
+	@$(TARGET)/release/epic-bench zookeeper

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use epic_common::api::{Granted, PlatformView, Problem};
+use epic_common::api::{ArtifactView, Granted, PlatformView, Problem};
+use epic_common::ids::Digest;
 use epic_common_io::http::{ClientOptions, clients};
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::header::CONTENT_LENGTH;
+use reqwest::{Body, Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
@@ -47,9 +49,7 @@ impl Client {
 
     /// Asks how the platform is.
     pub(crate) async fn view(&self) -> Result<PlatformView, Failure> {
-        let request = self.http.get(format!("{}/api/v2/platform", self.server));
-        let (status, body) = self.send(request).await?;
-        self.read(status, &body)
+        self.asked(self.http.get(format!("{}/api/v2/platform", self.server))).await
     }
 
     /// Asks for a change below `/api/v2/platform`, and asks again if the answer is lost.
@@ -81,23 +81,45 @@ impl Client {
             let request = self.http.request(method.clone(), format!("{}{path}", self.server));
             let request =
                 request.bearer_auth(&token).header("Idempotency-Key", &key).timeout(CHANGE_TIMEOUT).body(body.clone());
-            let answer = match self.send(request).await {
-                Ok((status, body)) => self.read(status, &body),
-                Err(failure) => Err(failure),
-            };
-            let may_repeat = match &answer {
-                Err(Failure::Refused(problem)) => problem.status == 503,
-                Err(Failure::Unreachable { source, .. }) => {
-                    was_sent |= !source.is_connect();
-                    was_sent
-                }
-                Ok(_) | Err(Failure::Foreign { .. } | Failure::TimedOut { .. } | Failure::Usage(_)) => false,
-            };
+            let answer = self.asked(request).await;
             match waits.next() {
-                Some(wait) if may_repeat => tokio::time::sleep(wait).await,
+                Some(wait) if may_repeat(&answer, &mut was_sent) => tokio::time::sleep(wait).await,
                 Some(_) | None => return Ok(answer?),
             }
         }
+    }
+
+    /// Hands an artifact over, and answers who holds it then; tries again if that is of use.
+    ///
+    /// `body` is read only if the scheduler doesn't have the artifact.
+    pub(crate) async fn push(
+        &self,
+        digest: &Digest,
+        bytes: u64,
+        body: impl Fn() -> anyhow::Result<Body>,
+    ) -> anyhow::Result<ArtifactView> {
+        let token = self.token()?;
+        let put = || {
+            let request = self.http.put(format!("{}/api/v2/artifacts/{digest}", self.server)).bearer_auth(&token);
+            request.timeout(CHANGE_TIMEOUT + Duration::from_secs(bytes / PUSH_BYTES_PER_SECOND))
+        };
+        let mut waits = RETRIES.into_iter();
+        let mut was_sent = false;
+        loop {
+            let mut answer = self.asked(put().header(CONTENT_LENGTH, 0)).await;
+            if matches!(&answer, Err(Failure::Refused(problem)) if problem.status == 404) {
+                answer = self.asked(put().header(CONTENT_LENGTH, bytes).body(body()?)).await;
+            }
+            match waits.next() {
+                Some(wait) if may_repeat(&answer, &mut was_sent) => tokio::time::sleep(wait).await,
+                Some(_) | None => return Ok(answer?),
+            }
+        }
+    }
+
+    async fn asked<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
+        let (status, body) = self.send(request).await?;
+        self.read(status, &body)
     }
 
     fn token(&self) -> anyhow::Result<String> {
@@ -151,8 +173,22 @@ impl Client {
     }
 }
 
+/// Tells whether asking again is of use: not where nothing listened from the beginning.
+fn may_repeat<T>(answer: &Result<T, Failure>, was_sent: &mut bool) -> bool {
+    match answer {
+        Err(Failure::Refused(problem)) => problem.status == 503,
+        Err(Failure::Unreachable { source, .. }) => {
+            *was_sent |= !source.is_connect();
+            *was_sent
+        }
+        Ok(_) | Err(Failure::Foreign { .. } | Failure::TimedOut { .. } | Failure::Usage(_)) => false,
+    }
+}
+
 /// A bundle may have to be copied and checked before the answer.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Who is slower is cut off by the scheduler.
+const PUSH_BYTES_PER_SECOND: u64 = 64 * 1024;
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Together longer than replicas need to find another leader.
 const RETRIES: [Duration; 9] = [

@@ -42,6 +42,31 @@ pub struct Granted {
     pub message: String,
 }
 
+/// Who holds an artifact. `PUT /api/v2/artifacts/SHA256`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArtifactView {
+    /// Its sha256.
+    pub sha256: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// How many replicas hold it.
+    pub held: u32,
+    /// How many take part.
+    pub replicas: u32,
+    /// The others, each with the reason; they are handed it later.
+    pub lacking: Vec<LackingView>,
+}
+
+/// A replica that doesn't hold an artifact.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LackingView {
+    /// Its URL.
+    pub replica: String,
+    /// Why not.
+    pub why: String,
+}
+
 /// The platform: what is wanted, what is there, and why they differ. `GET /api/v2/platform`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

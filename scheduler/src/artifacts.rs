@@ -1,10 +1,12 @@
 //! What executors fetch, by digest: copies in the state directory that no later start needs the originals of.
 
+pub mod receive;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use epic_common::ids::Digest;
@@ -12,6 +14,7 @@ use epic_common::manifest::Manifest;
 use epic_common::spec::BundleSource;
 use epic_common_io::bundle::{self, Bundle};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::{Semaphore, watch};
 
 /// What a platform has to know of its bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,13 +36,23 @@ pub struct Artifact {
     pub bytes: u64,
 }
 
+impl Artifact {
+    /// Opens the file; `None` if it is gone or has another length than it had.
+    pub async fn open(&self) -> Option<tokio::fs::File> {
+        let file = tokio::fs::File::open(&self.path).await.ok()?;
+        let bytes = file.metadata().await.ok()?.len();
+        (bytes == self.bytes).then_some(file)
+    }
+}
+
 /// The files of one state directory; all methods but [`find`](Self::find) block on the disk.
 ///
 /// Files are only added: an executor of an older program may fetch its own again as long as it lives.
 #[derive(Debug)]
 pub struct Artifacts {
     folder: PathBuf,
-    known: RwLock<BTreeMap<Digest, Artifact>>,
+    known: watch::Sender<BTreeMap<Digest, Artifact>>,
+    receiving: Semaphore,
     /// Held while a file is added, so that the same one isn't copied twice at once.
     adding: Mutex<()>,
 }
@@ -74,7 +87,10 @@ pub enum Error {
     #[error("{} changed while it was being copied; try again once it is complete", .0.display())]
     Changed(PathBuf),
     /// Only its digest was given, and no such file is there.
-    #[error("no bundle with sha256 {0} is here; give its file as spec.bundle.uri: file:///absolute/path")]
+    #[error(
+        "no bundle with sha256 {0} is here; supply it with epicctl bundle push FILE, or name its file as \
+         spec.bundle.uri: file:///absolute/path"
+    )]
     Unknown(Digest),
 }
 
@@ -101,13 +117,19 @@ impl Artifacts {
                 known.insert(digest, Artifact { path, bytes: metadata.len() });
             }
         }
-        Ok(Self { folder, known: RwLock::new(known), adding: Mutex::new(()) })
+        Ok(Self { folder, known: watch::Sender::new(known), receiving: receive::permits(), adding: Mutex::new(()) })
     }
 
     /// Finds a file by its digest.
     #[must_use]
     pub fn find(&self, digest: &Digest) -> Option<Artifact> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+        self.known.borrow().get(digest).cloned()
+    }
+
+    /// Shows all files, and when others are there or some have gone.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<BTreeMap<Digest, Artifact>> {
+        self.known.subscribe()
     }
 
     /// Reads every file; one that isn't what its name says is set aside as `<name>.damaged`, forgotten and returned.
@@ -116,7 +138,7 @@ impl Artifacts {
     ///
     /// The first file that can't be read or set aside.
     pub fn verify(&self) -> Result<Vec<PathBuf>, Error> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.known.borrow().clone();
         let mut damaged = Vec::new();
         for (digest, artifact) in known {
             let path = artifact.path;
@@ -137,7 +159,7 @@ impl Artifacts {
         let verify = move || match artifacts.verify() {
             Ok(damaged) => {
                 for path in damaged {
-                    tracing::error!(path = %path.display(), "artifact is damaged and set aside: apply the platform or restart");
+                    tracing::error!(path = %path.display(), "artifact is damaged and set aside: it is fetched from another replica, or supply it with epicctl bundle push");
                 }
             }
             Err(error) => tracing::error!(error = crate::chain(&error), "artifacts can't be checked"),
@@ -147,9 +169,9 @@ impl Artifacts {
         }
     }
 
-    /// Forgets a file that is no longer there; the next start or apply finds it anew.
+    /// Forgets a file that is no longer there; whoever supplies it makes it known anew.
     pub fn forget(&self, digest: &Digest) {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(digest);
+        self.known.send_if_modified(|known| known.remove(digest).is_some());
     }
 
     /// Adds the executor's program.
@@ -238,7 +260,8 @@ impl Artifacts {
     }
 
     fn know(&self, digest: Digest, path: PathBuf, bytes: u64) {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(digest, Artifact { path, bytes });
+        let fresh = Artifact { path, bytes };
+        self.known.send_if_modified(|known| known.insert(digest, fresh.clone()) != Some(fresh));
     }
 }
 

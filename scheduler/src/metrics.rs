@@ -159,6 +159,11 @@ pub fn published(published: &Published) {
     }
 }
 
+/// So many artifacts that the journal names are not here.
+pub fn artifacts_missing(missing: usize) {
+    gauge!(ARTIFACTS_MISSING).set(f64::from(u32::try_from(missing).unwrap_or(u32::MAX)));
+}
+
 /// A request was answered; `route` is one of the routes' patterns, or empty for a path that there isn't.
 pub fn requested(route: &str, status: u16) {
     let route = if route.is_empty() { "none" } else { route };
@@ -231,6 +236,7 @@ fn describe() {
     describe_gauge!(SUBSCRIBED, "1 while a subscription stands, else 0.");
     describe_gauge!(WANTED, "Members that were applied, by role.");
     describe_gauge!(READY, "Members that are ready, by role.");
+    describe_gauge!(ARTIFACTS_MISSING, "Bundles and executors that the journal names and this replica lacks.");
     describe_counter!(REQUESTS, "Requests to the HTTP interface, by route and status.");
     // What is absent can't be told from what is not scraped.
     for name in [ENTRIES, BATCHES, CLAIMS, SNAPSHOTS, SESSIONS_LOST, OFFERS, DECLINED, SUBSCRIPTIONS] {
@@ -241,6 +247,7 @@ fn describe() {
     {
         gauge!(name).set(0.0);
     }
+    gauge!(ARTIFACTS_MISSING).set(0.0);
 }
 
 const ENTRIES: &str = "epic_scheduler_journal_entries_total";
@@ -267,6 +274,7 @@ const SUBSCRIPTIONS: &str = "epic_scheduler_subscriptions_total";
 const SUBSCRIBED: &str = "epic_scheduler_subscribed";
 const WANTED: &str = "epic_scheduler_members_wanted";
 const READY: &str = "epic_scheduler_members_ready";
+const ARTIFACTS_MISSING: &str = "epic_scheduler_artifacts_missing";
 const REQUESTS: &str = "epic_scheduler_http_requests_total";
 
 /// From a fast disk's fsync to one that an operator must hear of, in seconds.

@@ -15,11 +15,13 @@ use tracing::{error, info, warn};
 use crate::actors::journal::{Close, Journal};
 use crate::actors::link::Link;
 use crate::actors::replica::{Ends, Known, Proposal, Replica as Actor, Terms};
+use crate::actors::supply::Supply;
 use crate::actors::world::{Halt, Parts, Store, World};
 use crate::api::{self, Api, Asked};
 use crate::chain;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
+use crate::holders::Holders;
 use crate::metrics;
 use crate::peers::Peer;
 use crate::replica::{Mode, Replica};
@@ -56,6 +58,11 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     let inbox = Driver::start(Director::new(ready.state, ready.policy), world, clock);
     let (show, replica) = watch::channel(Replica::alone(&config.advertised()));
     let (tell, peers) = watch::channel(Arc::new(Vec::new()));
+    let holders = Holders::new(config.advertised(), peers.clone(), Arc::clone(&ready.artifacts));
+    let holders = holders.map_err(|error| Failure::new(Code::Io, &error))?;
+    let artifacts = Arc::clone(&ready.artifacts);
+    // Before it can lead: no launch may be decided without knowing what is here.
+    Supply { artifacts, holders: holders.clone(), published: published.clone(), inbox: inbox.clone() }.begin().await;
     let ending = part.begin(config, (ready.position, state), (inbox.clone(), show, tell, clock)).await;
     actix::spawn(clients.serve(requests, inbox.clone()));
     ready.artifacts.verify_in_background();
@@ -65,6 +72,7 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
         peers,
         requests: ask.clone(),
         artifacts: ready.artifacts,
+        holders,
         clock: Arc::new(move || clock.now()),
         counts,
     };

@@ -15,6 +15,7 @@ use epic_scheduler_core::state::State;
 use tracing::{info, warn};
 
 use crate::artifacts::{self, Artifacts};
+use crate::chain;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::journal::fold::fold;
@@ -148,8 +149,14 @@ fn shared(config: &Config, path: &ZooKeeperPath) -> Result<(Held, u64, Recovered
     let connect = connect(config, path)?;
     let (held, keeper) = Keeper::open(&config.state_dir, Options::default());
     let (at, last_crc32) = held.as_ref().map_or((None, None), |held| (Some(held.at.clone()), held.last_crc32));
-    let batch = at.as_ref().map_or(0, |at| at.batch);
     let recovered = held.map(Recovered::from).unwrap_or_default();
+    if let Err(error) = fold(&recovered) {
+        // The journal is the truth: what a later version has left here may be of use to that version.
+        warn!(error = chain(&error), "the copy of the journal can't be used; it is made anew from ZooKeeper");
+        let copy = Copy { connect, keeper, at: None, last_crc32: None, lock };
+        return Ok((Held::Shared(Box::new(copy)), 0, Recovered::default()));
+    }
+    let batch = at.as_ref().map_or(0, |at| at.batch);
     Ok((Held::Shared(Box::new(Copy { connect, keeper, at, last_crc32, lock })), batch, recovered))
 }
 
@@ -249,6 +256,6 @@ pub(crate) fn policy(config: &Config, executor: Digest) -> Policy {
 fn warn_of_missing(state: &State, artifacts: &Artifacts) {
     let Some(desired) = &state.desired else { return };
     if artifacts.find(&desired.bundle.sha256).is_none() {
-        warn!(bundle = %desired.bundle.sha256, "the platform's bundle is missing; start once with --bin FILE to supply it");
+        warn!(bundle = %desired.bundle.sha256, "the platform's bundle is missing; unless another replica has it, supply it with epicctl bundle push FILE");
     }
 }

@@ -1,5 +1,6 @@
 //! The token that allows changes: read from the operator's file, or made once in the state directory.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -15,6 +16,30 @@ pub struct Token {
     pub path: PathBuf,
     /// Its sha256.
     pub sha256: Digest,
+}
+
+/// A token itself, as somebody has said it; it is shown nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes what was said.
+    #[must_use]
+    pub const fn new(said: String) -> Self {
+        Self(said)
+    }
+
+    /// Returns it, for whoever has to be told.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 /// Why there is no token.

@@ -9,6 +9,7 @@ mod journal;
 mod launch;
 mod pair;
 mod server;
+mod zookeeper;
 
 use anyhow::{Result, bail};
 
@@ -21,9 +22,12 @@ async fn main() -> Result<()> {
         ["launch"] => launch::run(launch::Against::Raw).await,
         ["launch", "--zk"] => launch::run(launch::Against::Local).await,
         ["journal"] => journal::run().await,
+        ["zookeeper"] => zookeeper::run().await,
         ["entries"] => entries::run().await,
         ["failover"] => failover::run(&failover::SIZES).await,
         ["failover", tasks] => failover::run(&[tasks.parse()?]).await,
-        _ => bail!("{words:?} is not a measurement; there is: idle, launch [--zk], journal, entries, failover [TASKS]"),
+        _ => bail!(
+            "{words:?} is not a measurement; there is: idle, launch [--zk], journal, zookeeper, entries, failover [TASKS]"
+        ),
     }
 }

@@ -211,3 +211,32 @@ async fn replicas_that_lost_their_disks_have_all_of_it_from_zookeeper() -> Resul
     takes_changes(&mut replicas, &mut before).await?;
     as_before(&replicas, &before).await
 }
+
+#[tokio::test]
+async fn with_zookeeper_async_a_lost_connection_costs_leadership_and_nothing_else() -> Result<()> {
+    let mut replicas = Replicas::prepare(Cluster::start(ClusterSpec::agents_of(4)).await?, 3, 2).await?;
+    replicas.option("--zk-client", "zookeeper-async");
+    replicas.init().await?;
+    for index in 0..3 {
+        replicas.restart(index)?;
+    }
+    let view = replicas.until_ready(3).await?;
+    let (_, led) = replicas.until_led(|_| true).await?;
+    let framework = view.mesos.framework_id.clone();
+    let mut before = Before { framework, index: view.index, processes: processes(&view).await? };
+    for epoch in led.epoch..led.epoch + 2 {
+        replicas.zookeeper.kill();
+        replicas.zookeeper.restart().await?;
+        let again = async || {
+            for index in 0..3 {
+                let view = replicas.view(index).await?;
+                ensure!(view.caught_up && view.epoch > epoch, "replica {index}: {view:?}");
+            }
+            Ok(())
+        };
+        // Nobody has started a replica again, so that each that answers has lived on.
+        replicas.until("somebody leads anew", again).await?;
+    }
+    takes_changes(&mut replicas, &mut before).await?;
+    as_before(&replicas, &before).await
+}

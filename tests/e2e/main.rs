@@ -1,6 +1,7 @@
 //! Tests on a real Mesos.
 
 mod base;
+mod artifacts;
 mod client;
 mod confinement;
 mod copies;

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use epic_common::api::LeaderView;
 use epic_common::time::Timestamp;
 use epic_scheduler::journal::fold::fold;
 use epic_scheduler::journal::local::Local;
@@ -17,9 +18,12 @@ use epic_scheduler_core::state::State;
 use epic_scheduler_core::state::entry::{Entry, Fact};
 use epic_tests::cluster::Cluster;
 use epic_tests::epic::{Epic, PATIENCE, built};
+use epic_tests::http;
+use epic_tests::process::Program;
 use epic_tests::replicas::{Replicas, TOKEN};
 use epic_tests::spec::ClusterSpec;
 use epic_tests::zookeeper::ZooKeeper;
+use nix::sys::signal::Signal;
 
 use crate::crash::processes;
 use crate::ha::{Before, as_before, takes_changes, three};
@@ -70,7 +74,7 @@ async fn a_single_scheduler_becomes_three_replicas_and_nothing_restarts() -> Res
     let would = format!("would move the journal of {state_dir} to {zk}: {}, 3 members", before.framework);
     says("epic-scheduler", &publish[..6], 64, &would).await?;
     says("epic-scheduler", &publish, 0, &format!("moved to {zk}: framework {}, 3 members", before.framework)).await?;
-    let alone = ["--master", &master, "--state-dir", &state_dir, "--listen", "127.0.0.1:0"];
+    let alone = ["--master", &master, "--state-dir", &state_dir];
     says("epic-scheduler", &alone, 64, &format!("was moved to {zk}; start with --zk {zk}")).await?;
     says("epic-scheduler", &publish, 0, "was moved to").await?;
     // Whoever makes the journal as on a new installation changes nothing.
@@ -86,7 +90,29 @@ async fn a_single_scheduler_becomes_three_replicas_and_nothing_restarts() -> Res
     let again = ["state", "publish", "--state-dir", &state_dir, "--zk", &elsewhere, "--yes"];
     says("epic-scheduler", &again, 64, &format!("was moved to {zk} already")).await?;
     takes_changes(&mut replicas, &mut before).await?;
-    as_before(&replicas, &before).await
+    as_before(&replicas, &before).await?;
+    follows_in(&replicas, &state_dir, &alone).await
+}
+
+/// The directory that the journal was moved from is as good as any for a replica, whose copy is what counts there then.
+async fn follows_in(replicas: &Replicas, state_dir: &str, alone: &[&str]) -> Result<()> {
+    let listen = replicas.cluster.network().free(210)?;
+    let (zk, token) = (replicas.zk(), text(&replicas.token_file()));
+    let program = Program::new(built("epic-scheduler")?, replicas.cluster.work_dir().join("fourth.log"));
+    let program = program.args(alone.iter().copied()).args(["--listen", &listen.to_string(), "--zk", &zk]);
+    let mut process = program.args(["--token-file", &token]).start()?;
+    let follows = async || {
+        let view: LeaderView = serde_json::from_str(&http::get(&format!("http://{listen}/api/v2/leader")).await?)?;
+        ensure!(view.mode == "standby" && view.caught_up, "{view:?}");
+        Ok(())
+    };
+    replicas.until("a replica follows on the old state directory", follows).await?;
+    process.signal(Signal::SIGTERM)?;
+    process.ended(PATIENCE).await?;
+    let (_, said) = run("epic-scheduler", &["state", "show", state_dir, "--output", "json"]).await?;
+    let shown: serde_json::Value = serde_json::from_str(&said)?;
+    ensure!(shown["movedTo"].is_null() && shown["journal"] != "" && shown["tasks"] == 4, "{shown}");
+    Ok(())
 }
 
 #[tokio::test]
@@ -117,6 +143,48 @@ async fn a_backup_of_replicas_restored_to_an_emptied_zookeeper_lets_them_go_on()
     replicas.until_led(|_| true).await?;
     // A standby's copy may have been a moment behind.
     before.index = 0;
+    as_before(&replicas, &before).await?;
+    takes_changes(&mut replicas, &mut before).await
+}
+
+#[tokio::test]
+async fn a_replicas_copy_is_enough_to_go_on_when_zookeeper_is_lost() -> Result<()> {
+    let (mut replicas, _, mut before) = three().await?;
+    let mut entries = Vec::new();
+    for index in 0..3 {
+        replicas.terminate(index).await?;
+        let (code, said) =
+            run("epic-scheduler", &["state", "show", &text(replicas.state_dir(index)), "-o", "json"]).await?;
+        ensure!(code == 0, "{said}");
+        let shown: serde_json::Value = serde_json::from_str(&said)?;
+        ensure!(shown["framework"] == before.framework.as_str() && shown["tasks"] == 3, "{shown}");
+        entries.push((shown["index"].as_u64().context("no index")?, index));
+    }
+    let (_, newest) = entries.into_iter().max().context("there are three")?;
+    let (dir, file) = (text(replicas.state_dir(newest)), text(&replicas.cluster.work_dir().join("backup")));
+    says("epic-scheduler", &["state", "verify", &dir], 0, "whole, up to entry").await?;
+    says("epic-scheduler", &["state", "backup", &dir, &file], 0, "the state after entry").await?;
+    replicas.zookeeper.kill();
+    replicas.zookeeper.empty()?;
+    replicas.zookeeper.restart().await?;
+    says("epic-scheduler", &["state", "restore", &file, "--zk", &replicas.zk()], 0, "begins with the state").await?;
+
+    for index in 0..3 {
+        replicas.restart(index)?;
+        let refuses = async || {
+            let view = replicas.view(index).await?;
+            ensure!(view.problem.contains("remove \"store\" and \"store.fence\""), "{view:?}");
+            Ok(())
+        };
+        replicas.until("its copy is of another journal", refuses).await?;
+    }
+    for index in 0..3 {
+        replicas.terminate(index).await?;
+        fs::remove_dir_all(replicas.state_dir(index).join("store"))?;
+        fs::remove_file(replicas.state_dir(index).join("store.fence"))?;
+        replicas.restart(index)?;
+    }
+    replicas.until_led(|_| true).await?;
     as_before(&replicas, &before).await?;
     takes_changes(&mut replicas, &mut before).await
 }

@@ -68,12 +68,12 @@ fn payload(batch: u64) -> Vec<u8> {
 }
 
 async fn ring(zookeeper: &ZooKeeper) -> Ring {
-    let Masters::ZooKeeper(path) = Masters::parse(&zookeeper.url("/epic")).unwrap() else {
+    let Masters::ZooKeeper(path) = Masters::parse(&zookeeper.url("/epic")).expect("ZooKeeper serves") else {
         panic!("the server tells another address than its own")
     };
-    let session = Session::connect(&Connect::new(path, TIMEOUT), TIMEOUT).await.unwrap();
-    ring::init_with(&session, SLOTS).await.unwrap();
-    Ring::open(session).await.unwrap()
+    let session = Session::connect(&Connect::new(path, TIMEOUT), TIMEOUT).await.expect("ZooKeeper serves");
+    ring::init_with(&session, SLOTS).await.expect("ZooKeeper serves");
+    Ring::open(session).await.expect("ZooKeeper serves")
 }
 
 async fn compare(held: &Held, ring: &Ring) -> Result<Standing, ring::Error> {

@@ -43,6 +43,15 @@ impl Program {
         self
     }
 
+    /// Takes out a flag with the value that follows it.
+    #[must_use]
+    pub fn without(mut self, flag: &str) -> Self {
+        if let Some(at) = self.args.iter().position(|arg| arg == flag) {
+            self.args.drain(at..self.args.len().min(at + 2));
+        }
+        self
+    }
+
     /// Sets one variable of the environment.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {

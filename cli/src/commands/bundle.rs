@@ -1,4 +1,6 @@
-//! `epicctl bundle`: makes, shows and checks bundles.
+//! `epicctl bundle`: makes, shows, checks and pushes bundles.
+
+mod push;
 
 use std::path::PathBuf;
 
@@ -11,6 +13,7 @@ use epic_common_io::bundle::{self, Bundle};
 use serde_json::{Value, json};
 
 use crate::args::Output;
+use crate::failure::EXIT_CODES;
 use crate::terminal::say;
 
 #[derive(Debug, Subcommand)]
@@ -24,6 +27,9 @@ pub(crate) enum Command {
         /// The bundle.
         file: PathBuf,
     },
+    /// Checks a bundle, hands it to the scheduler's replicas, and says how many hold it; a platform can then name its sha256.
+    #[command(after_help = EXIT_CODES)]
+    Push(push::Push),
 }
 
 #[derive(Debug, Args)]
@@ -62,6 +68,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
             let digest = bundle::verify(&file)?;
             say(&format!("{}: ok\nsha256 {digest}", file.display()))?;
         }
+        Command::Push(push) => push::run(push)?,
     }
     Ok(())
 }

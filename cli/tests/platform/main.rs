@@ -1,8 +1,9 @@
-//! `epicctl platform` against a scheduler that answers from a list.
+//! `epicctl platform` and `epicctl bundle push` against a scheduler that answers from a list.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod peer;
+mod push;
 
 use std::fs;
 use std::path::PathBuf;
@@ -35,8 +36,12 @@ impl Desk {
 
     /// Types a command with the server and the token.
     fn types(&self, line: &str) -> Said {
+        self.types_all(&format!("platform {line}"))
+    }
+
+    fn types_all(&self, line: &str) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_epicctl"));
-        command.arg("platform").args(line.split_whitespace()).current_dir(self.folder.path());
+        command.args(line.split_whitespace()).current_dir(self.folder.path());
         command.env("EPIC_SERVER", &self.peer.url).env("EPIC_TOKEN_FILE", self.path("token"));
         said(&mut command)
     }

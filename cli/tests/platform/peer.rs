@@ -12,6 +12,8 @@ pub(crate) struct Seen {
     /// The headers in small letters.
     pub(crate) head: String,
     pub(crate) body: String,
+    /// The body's length.
+    pub(crate) bytes: usize,
 }
 
 impl Seen {
@@ -70,8 +72,11 @@ fn read(connection: &TcpStream) -> Option<Seen> {
         }
         head.push_str(&line.to_lowercase());
     }
-    let mut seen = Seen { start: start.trim().to_owned(), head, body: String::new() };
+    let mut seen = Seen { start: start.trim().to_owned(), head, body: String::new(), bytes: 0 };
     let length = seen.header("content-length").parse().unwrap_or(0);
-    reader.take(length).read_to_string(&mut seen.body).ok()?;
+    let mut body = Vec::new();
+    reader.take(length).read_to_end(&mut body).ok()?;
+    seen.bytes = body.len();
+    seen.body = String::from_utf8_lossy(&body).into_owned();
     Some(seen)
 }

@@ -86,4 +86,5 @@ fn spares(thread: Option<&str>) -> bool {
 /// As many as there are places in the program that ask.
 static SPARED: RwLock<Vec<(&str, Spared)>> = RwLock::new(Vec::new());
 
-const DEFAULT: &str = "info";
+/// What that library says at lower levels is said better by whoever uses it.
+const DEFAULT: &str = "info,zookeeper_async=warn";

@@ -1,98 +1,22 @@
 //! The machine that runs everything: events in, plans out.
 
-use std::collections::{BTreeMap, VecDeque};
+mod traffic;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use epic_common::ids::InstanceId;
 use epic_common::machine::Machine;
 use epic_common::time::Timestamp;
 
 use crate::invariants;
-use crate::matcher::Unfit;
-use crate::mesos::{Call, Event, LinkEnd, StreamId, Subscribe};
+use crate::mesos::{Event, LinkEnd, StreamId};
 use crate::planner::{Plan, plan};
 use crate::policy::{Policy, REQUESTS_MAX};
-use crate::request::{Answer, ClientId, Grantal, Rejection, RejectionKind, Request};
-use crate::session::{CallAnswer, CallId, Elder, Link, Session, is_failover};
+use crate::request::{ClientId, Grantal, Rejection, RejectionKind, Request};
+use crate::session::{CallId, Elder, Link, Session, is_failover};
+use crate::state::State;
 use crate::state::entry::{Entry, Index};
-use crate::state::{Leader, State};
-
-/// What happens to the scheduler.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// Mesos said something in this subscription.
-    Mesos(StreamId, Event),
-    /// This subscription ended; `None` is the one that was asked for and could not be had.
-    LinkEnded(Option<StreamId>, LinkEnd),
-    /// A call was answered.
-    Answered(CallId, CallAnswer),
-    /// The batch that was proposed with this first position is durable.
-    Committed(Index),
-    /// These entries became durable at this position and after it, by another leader's hand or as this replica's claim.
-    Followed(Index, Vec<Entry>),
-    /// The state as a snapshot has it: what lies between was overwritten before this replica could follow it.
-    Restored(Box<State>),
-    /// Where the journal is kept it was so late at a moment of this scheduler's clock: from here on that time counts, and
-    /// the clock only tells how much later it is.
-    Time {
-        /// Where the journal is kept.
-        journal: Timestamp,
-        /// At the same moment, or a little before, by this scheduler's clock.
-        clock: Timestamp,
-    },
-    /// What the other replicas can read; asked before it leads and now and then while it does.
-    Elder(Option<Elder>),
-    /// This replica leads: its own claim has been read back, or it has the journal to itself.
-    Lead {
-        /// When the claim was begun, by this scheduler's clock. `None` if that isn't known: then nothing is subscribed
-        /// on the claim itself.
-        claimed: Option<Timestamp>,
-    },
-    /// This replica leads no more, for this reason.
-    StandDown(String),
-    /// The coordination service can't be reached: nobody knows whether this replica still leads.
-    Paused,
-    /// It still leads.
-    Resumed,
-    /// Somebody asks for something.
-    Request(ClientId, Request),
-}
-
-/// What the scheduler wants done.
-#[derive(Clone, Debug)]
-pub enum Output {
-    /// Make this batch durable, then say `Committed`; the next batch comes only after that.
-    Propose(Index, Vec<Entry>),
-    /// Ask for a subscription, once.
-    Subscribe(Subscribe),
-    /// End the subscription; its calls are fenced.
-    Unsubscribe(String),
-    /// Send a call on the subscription that stands.
-    Call(CallId, Box<Call>),
-    /// Answer a request.
-    Answer(ClientId, Answer),
-    /// What others may see has changed.
-    Publish(Box<Seen>),
-    /// End the process: going on is of no use.
-    Halt(String),
-}
-
-/// What others may see, at one moment.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    /// What is committed.
-    pub state: State,
-    /// The link to Mesos.
-    pub link: Link,
-    /// Why members aren't placed, as of the last matching with offers.
-    pub unmet: BTreeMap<InstanceId, Vec<Unfit>>,
-    /// When offers last came.
-    pub offers_at: Option<Timestamp>,
-    /// Whether this replica leads, also while it is paused.
-    pub leading: bool,
-    /// Who claimed the lead last; `None` in a journal that has only one writer.
-    pub leader: Option<Leader>,
-}
+pub use traffic::{Input, Output, Seen};
 
 /// What this replica is to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,7 +163,8 @@ impl Director {
         (self.dirty, self.deadline) = (false, None);
         self.outputs.retain(|output| !acts(output));
         self.batch.clear();
-        let fresh = Session { was_up: self.session.was_up, ..Session::new() };
+        let (was_up, held) = (self.session.was_up, self.session.held.take());
+        let fresh = Session { was_up, held, ..Session::new() };
         let session = std::mem::replace(&mut self.session, fresh);
         let granted = session.proposed.into_iter().flat_map(|batch| batch.grants).map(|(client, ..)| client);
         for client in granted.chain(session.requests.into_iter().map(|(client, _)| client)) {
@@ -342,6 +267,11 @@ impl Machine for Director {
             Input::StandDown(why) => self.stand_down(&why),
             Input::Paused => self.is_paused = true,
             Input::Resumed => self.is_paused = false,
+            Input::Held(held) => {
+                if self.session.hold(held) {
+                    self.publish();
+                }
+            }
             Input::Request(client, request) => self.requested(client, request),
             Input::Mesos(stream, event) => {
                 let publish = matches!(event, Event::Subscribed);

@@ -1,5 +1,6 @@
 //! The director among other replicas: when it may act, and what it makes of news that comes late.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use epic_common::ids::Digest;
@@ -283,4 +284,16 @@ fn nothing_is_written_that_a_replica_of_an_earlier_version_cannot_read() {
     director.handle(START, Input::Elder(None));
     new_framework(&mut director, 2);
     assert_eq!(outputs(&mut director, START), ["propose entries at 3"]);
+}
+
+#[test]
+fn what_is_here_is_known_also_to_who_led_before() {
+    let mut director = standby();
+    let held = BTreeSet::from([Digest([1; 32])]);
+    director.handle(START, Input::Held(held));
+    director.handle(START, Input::Lead { claimed: Some(START) });
+    director.handle(START, Input::StandDown("the session has expired".to_owned()));
+    director.handle(START, Input::Lead { claimed: Some(START) });
+    let holds = [1, 2].map(|byte| director.session().holds(&Digest([byte; 32])));
+    assert_eq!(holds, [true, false]);
 }

@@ -300,6 +300,7 @@ fn binds(case: &Case, needs: &RoleNeeds, offer: &Offer, reason: &Reason) -> bool
         Reason::CeilingCpus { asked, ceiling } => asked > ceiling,
         Reason::CeilingMem { asked, ceiling } => asked > ceiling,
         Reason::Maintenance => offer.unavailable,
+        Reason::NotHeld { .. } => false,
     }
 }
 

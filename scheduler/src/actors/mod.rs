@@ -3,5 +3,6 @@
 pub mod journal;
 pub mod link;
 pub mod replica;
+pub mod supply;
 mod work;
 pub mod world;

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::problem::Refused;
 use super::{Api, body};
+use crate::holders::FORWARDED;
 use crate::replica::Replica;
 
 /// The client for the leader; it follows no redirect, so a token goes nowhere else.
@@ -129,7 +130,6 @@ fn unavailable(title: &str, detail: impl Into<String>) -> Refused {
     Refused::new(StatusCode::SERVICE_UNAVAILABLE, title, detail)
 }
 
-const FORWARDED: &str = "Epic-Forwarded";
 const REPEAT: &str = "repeat the request in a moment, with the same Idempotency-Key";
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// A bundle may have to be copied and checked before the answer.

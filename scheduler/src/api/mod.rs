@@ -10,6 +10,7 @@ mod metering;
 mod operate;
 mod platform;
 mod problem;
+mod push;
 
 use std::fmt;
 use std::io;
@@ -26,6 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::forward::Forwarder;
 use crate::artifacts::Artifacts;
+use crate::holders::Holders;
 use crate::peers::Peer;
 use crate::replica::Replica;
 use crate::view::Published;
@@ -46,6 +48,8 @@ pub struct Api {
     pub requests: mpsc::Sender<Asked>,
     /// What executors fetch.
     pub artifacts: Arc<Artifacts>,
+    /// Who else holds it.
+    pub holders: Holders,
     /// What time it is.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// What shows the counts.
@@ -71,13 +75,14 @@ fn configure(cfg: &mut web::ServiceConfig, api: web::Data<Api>, forwarder: web::
     leader::configure(cfg);
     artifact::configure(cfg);
     backup::configure(cfg);
+    push::configure(cfg);
     platform::configure(cfg);
     cfg.default_service(web::to(problem::no_such_path));
 }
 
 /// Serves the interface on `listener` with one worker until the returned server is stopped; signals are left alone.
 ///
-/// Connections are bounded to 1,024, bodies to 256 KiB, and a client that is slow with its request is cut off.
+/// Connections are bounded to 1,024, bodies to 256 KiB, artifacts to what a bundle may have, and a client that is slow with its request is cut off.
 ///
 /// # Errors
 ///

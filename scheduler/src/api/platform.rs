@@ -19,8 +19,9 @@ use tokio::time::timeout;
 use super::desired::desired;
 use super::forward::to_leader;
 use super::problem::{Refused, wrong_method};
-use super::{Api, body};
+use super::{Api, body, push};
 use crate::artifacts::Artifacts;
+use crate::token::Secret;
 use crate::view;
 
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
@@ -48,13 +49,15 @@ async fn show(api: web::Data<Api>) -> HttpResponse {
 }
 
 async fn apply(request: HttpRequest, body: web::Payload, api: web::Data<Api>) -> Result<HttpResponse, Refused> {
-    authorize(&request, &api)?;
+    let token = authorize(&request, &api)?;
     let key = key(&request)?;
     let document = Platform::parse(&body::text(body).await?)?;
+    push::supply(&api, &document.bundle).await;
     let artifacts = Arc::clone(&api.artifacts);
     let joined = web::block(move || join(&document, &artifacts)).await;
     let desired = joined
         .unwrap_or_else(|_| Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the bundle can't be read now", "")))?;
+    push::accept(&api, &desired.bundle.sha256, &token).await?;
     let framework = FrameworkId::new(uuid::Uuid::new_v4().to_string());
     let wish = Wish::Apply { desired: Box::new(desired), framework, by: Applicant::Person };
     ask(&api, Request { wish, key }).await
@@ -113,8 +116,8 @@ async fn ask(api: &Api, request: Request) -> Result<HttpResponse, Refused> {
     }
 }
 
-/// Lets pass who has the token; the comparison takes the same time wherever digests differ.
-pub(super) fn authorize(request: &HttpRequest, api: &Api) -> Result<(), Refused> {
+/// Lets pass who has the token, and returns it; the comparison takes the same time wherever digests differ.
+pub(super) fn authorize(request: &HttpRequest, api: &Api) -> Result<Secret, Refused> {
     let Some(expected) = api.published().state.token else {
         let detail = "it hasn't recorded its token; try again in a moment";
         return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the scheduler has only just started", detail));
@@ -131,7 +134,7 @@ pub(super) fn authorize(request: &HttpRequest, api: &Api) -> Result<(), Refused>
     let digest = Digest(Sha256::digest(token.trim_ascii()).into());
     let difference = digest.0.iter().zip(&expected.0).fold(0, |difference, (a, b)| difference | (a ^ b));
     if scheme.eq_ignore_ascii_case(SCHEME.as_bytes()) && difference == 0 {
-        Ok(())
+        Ok(Secret::new(String::from_utf8_lossy(token.trim_ascii()).into_owned()))
     } else {
         refuse("the token is wrong")
     }
@@ -150,8 +153,8 @@ fn key(request: &HttpRequest) -> Result<Option<String>, Refused> {
     Err(Refused::new(StatusCode::BAD_REQUEST, "the Idempotency-Key is not valid", detail))
 }
 
+const SCHEME: &str = "Bearer ";
 /// More than the longest role's name and number.
 const ID_BYTES_MAX: usize = 100;
-const SCHEME: &str = "Bearer ";
 /// Shorter than clients wait, so that they hear why.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);

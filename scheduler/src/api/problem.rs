@@ -22,6 +22,8 @@ impl Refused {
             StatusCode::CONFLICT => "conflict",
             StatusCode::PAYLOAD_TOO_LARGE => "too-large",
             StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+            StatusCode::INSUFFICIENT_STORAGE => "full",
+            StatusCode::REQUEST_TIMEOUT => "too-slow",
             _ => "invalid",
         };
         Self(Problem {
@@ -103,7 +105,7 @@ impl ResponseError for Refused {
 pub(super) async fn no_such_path(request: HttpRequest) -> HttpResponse {
     let path: String = request.path().chars().take(200).collect();
     let detail = format!(
-        "there is no {path}; see /healthz, /readyz, /metrics, /api/v2/platform, /api/v2/leader, /api/v2/admin/backup and /artifacts/SHA256"
+        "there is no {path}; see /healthz, /readyz, /metrics, /api/v2/platform, /api/v2/leader, /api/v2/admin/backup, /api/v2/artifacts/SHA256 and /artifacts/SHA256"
     );
     Refused::new(StatusCode::NOT_FOUND, "there is no such path", detail).error_response()
 }

@@ -34,10 +34,13 @@ pub(super) struct Held {
 ///
 /// It is in use, there is nothing in it, or what is there can't be read.
 pub(super) fn source(dir: &Path) -> Result<Held, Failure> {
+    let has_copy = dir.join(store::NAME).is_dir();
     if dir.join("journal").is_dir() || dir.join("fence").is_file() {
-        return held(Local::look(dir).map_err(in_use)?, String::new());
+        let held = held(Local::look(dir).map_err(in_use)?, String::new())?;
+        // What was moved and is now a replica's goes on in its copy.
+        return if has_copy && held.state.moved_to.is_some() { copy(dir) } else { Ok(held) };
     }
-    if dir.join(store::NAME).is_dir() {
+    if has_copy {
         return copy(dir);
     }
     Err(Failure::text(Code::Data, format!("{} holds no journal; give a scheduler's state directory", dir.display())))

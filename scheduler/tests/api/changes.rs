@@ -170,7 +170,7 @@ async fn what_is_wrong_with_a_document_is_said_by_path() {
     assert_eq!(put(document(&format!("bundle: {{uri: '{here}'}}"))).await, missing);
     let zeros = "0".repeat(64);
     let unknown = format!(
-        "422 invalid: the platform's bundle can't be used ({bundle}: no bundle with sha256 {zeros} is here; give its file as spec.bundle.uri: file:///absolute/path)"
+        "422 invalid: the platform's bundle can't be used ({bundle}: no bundle with sha256 {zeros} is here; supply it with epicctl bundle push FILE, or name its file as spec.bundle.uri: file:///absolute/path)"
     );
     assert_eq!(put(document(&format!("bundle: {{sha256: '{zeros}'}}"))).await, unknown);
     let pipe = put(document("bundle: {uri: 'file:///dev/zero'}")).await;

@@ -6,6 +6,7 @@ mod artifacts;
 mod backup;
 mod changes;
 mod fixture;
+mod push;
 mod reads;
 mod replicas;
 mod server;

@@ -9,7 +9,9 @@ use epic_common::ids::Digest;
 use epic_common::time::Timestamp;
 use epic_scheduler::api::{Api, Asked, serve};
 use epic_scheduler::artifacts::Artifacts;
+use epic_scheduler::holders::Holders;
 use epic_scheduler::metrics;
+use epic_scheduler::peers::Peer;
 use epic_scheduler::replica::{Mode, Replica};
 use epic_scheduler::view::Published;
 use epic_scheduler_core::request::{Answer, Grantal, Request};
@@ -33,6 +35,8 @@ pub(crate) struct Server {
     pub(crate) asked: Arc<Mutex<Vec<Request>>>,
     /// What it is to other replicas; alone at first.
     pub(crate) replica: watch::Sender<Replica>,
+    /// Who takes part; nobody at first.
+    pub(crate) peers: watch::Sender<Arc<Vec<Peer>>>,
     handle: ServerHandle,
     client: Client,
     /// Requests that nobody reads.
@@ -75,12 +79,14 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let replica = watch::Sender::new(Replica::alone(&format!("http://{address}")));
+        let (own, peers) = (format!("http://{address}"), watch::Sender::new(Arc::default()));
         let api = Api {
             published: watch::channel(Arc::new(published)).1,
             replica: replica.subscribe(),
-            peers: watch::channel(Arc::default()).1,
+            peers: peers.subscribe(),
             requests,
             artifacts: Arc::clone(&artifacts),
+            holders: Holders::new(own, peers.subscribe(), Arc::clone(&artifacts)).unwrap(),
             clock: Arc::new(|| Timestamp(5_000_000)),
             counts: metrics::install().unwrap(),
         };
@@ -88,7 +94,7 @@ impl Server {
         let handle = server.handle();
         tokio::spawn(server);
         let client = epic_common_io::http::clients(&epic_common_io::http::ClientOptions::default()).unwrap().calls;
-        Self { address, folder, artifacts, asked: Arc::default(), replica, handle, client, unread: None }
+        Self { address, folder, artifacts, asked: Arc::default(), replica, peers, handle, client, unread: None }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -34,7 +34,9 @@ impl Desk {
 
     /// Types the program's arguments, with `~` for the folder.
     pub(crate) fn types(&self, line: &str) -> Said {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_epic-scheduler"));
+        // A scheduler that starts where it should refuse would run for ever.
+        let mut command = Command::new("timeout");
+        command.args(["30", env!("CARGO_BIN_EXE_epic-scheduler")]);
         let folder = format!("{}/", self.folder.path().display());
         command.args(line.split_whitespace().map(|word| word.replace('~', &folder)));
         for (name, _) in std::env::vars_os() {

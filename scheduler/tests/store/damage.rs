@@ -1,7 +1,7 @@
 //! Damage of every kind: the store is set aside or what it holds is true, and nothing else.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use epic_scheduler::store::{self, Checker, Error, Keeper, Options};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::support::{History, aside, assert_is_true, checker, close, copied, fast_dir, filled, filled_twice, options};
+use crate::support::{History, aside, assert_is_true, checker, close, copied, filled, filled_twice, options, script};
 
 const WEIGHT: usize = 4_000;
 const BATCHES: u64 = 120;
@@ -149,14 +149,16 @@ fn an_emptied_store_and_an_older_one_are_not_taken_for_what_they_look_like() {
 #[test]
 fn a_check_that_dies_hangs_or_says_nothing_is_damage() {
     let whole = block_on(filled(30, WEIGHT));
-    for (script, limit) in [("kill -9 $$", 30_000), ("exec sleep 1000", 300), ("exit 0", 30_000), ("exit 1", 30_000)] {
+    for (script_text, limit) in
+        [("kill -9 $$", 30_000), ("exec sleep 1000", 300), ("exit 0", 30_000), ("exit 1", 30_000)]
+    {
         let dir = copied(whole.path());
         let began = Instant::now();
-        let checker = program(&dir, script).within(Duration::from_millis(limit));
+        let checker = script(dir.path(), script_text).within(Duration::from_millis(limit));
         let (held, _keeper) = Keeper::open(dir.path(), Options { checker, ..options() });
-        assert!(held.is_none(), "{script}");
-        assert_eq!(aside(dir.path()).len(), 1, "{script}");
-        assert!(began.elapsed() < Duration::from_secs(30), "{script}");
+        assert!(held.is_none(), "{script_text}");
+        assert_eq!(aside(dir.path()).len(), 1, "{script_text}");
+        assert!(began.elapsed() < Duration::from_secs(30), "{script_text}");
     }
 }
 
@@ -164,7 +166,7 @@ fn a_check_that_dies_hangs_or_says_nothing_is_damage() {
 fn a_check_that_cannot_say_leaves_the_store_where_it_is() {
     let whole = block_on(filled(30, WEIGHT));
     let dir = copied(whole.path());
-    let checker = program(&dir, "echo 'epic-scheduler store-check: the disk is away' >&2; exit 74");
+    let checker = script(dir.path(), "echo 'epic-scheduler store-check: the disk is away' >&2; exit 74");
     let (held, keeper) = Keeper::open(dir.path(), Options { checker, ..options() });
     assert!(held.is_none());
     let condition = format!("{:?}", keeper.health().borrow().condition);
@@ -175,16 +177,6 @@ fn a_check_that_cannot_say_leaves_the_store_where_it_is() {
     let (held, keeper) = Keeper::open(dir.path(), Options { checker: missing, ..options() });
     assert!(held.is_none() && format!("{:?}", keeper.health().borrow().condition).contains("cannot check the store"));
     assert_eq!(aside(dir.path()).len(), 0);
-}
-
-fn program(dir: &TempDir, script: &str) -> Checker {
-    let path = dir.path().join("check.sh");
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    // What was just written can't be run while any process has it open for writing, a child of another test too.
-    let link = fast_dir().keep().join("check.sh");
-    fs::copy(&path, &link).unwrap();
-    Checker::of(link)
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {

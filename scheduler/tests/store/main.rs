@@ -7,5 +7,6 @@ mod damage;
 mod full;
 mod kill;
 mod panics;
+mod power;
 mod round_trip;
 mod support;

@@ -2,15 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use epic_common_io::telemetry;
-use epic_scheduler::store::{Checker, Condition, Keeper, Options};
+use epic_scheduler::store::{Condition, Keeper, Options};
 
-use crate::support::{History, close, copied, filled, fold, is_sick, options, state_after};
+use crate::support::{History, close, copied, filled, fold, is_sick, options, script, state_after};
 
 /// Names the state directory for the child; without it the child's test has nothing to do.
 const CHILD: &str = "EPIC_TEST_PANIC_IN";
@@ -58,10 +57,8 @@ async fn child_opens_without_a_check() {
     let dir = Path::new(&dir);
     telemetry::abort_on_panic();
     // Says that there is an empty store, whatever is there.
-    let script = dir.join("check.sh");
-    fs::write(&script, "#!/bin/sh\nprintf '\\377\\377'\n").unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    let (held, keeper) = Keeper::open(dir, Options { checker: Checker::of(script), ..options() });
+    let checker = script(dir, "printf '\\377\\377'");
+    let (held, keeper) = Keeper::open(dir, Options { checker, ..options() });
     assert_eq!(held, None);
     let mut health = keeper.health();
     let mut history = History { batch: BATCHES, state: state_after(BATCHES, WEIGHT) };

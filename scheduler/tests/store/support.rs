@@ -1,6 +1,7 @@
 //! A journal of small batches, a keeper that follows it, and what should be held.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +59,18 @@ pub(crate) fn options() -> Options {
 
 pub(crate) fn checker() -> Checker {
     Checker::of(env!("CARGO_BIN_EXE_epic-scheduler"))
+}
+
+/// Makes a program that looks at stores in its own way.
+///
+/// Another process writes it: a file can't be run while anybody has it open for writing, and a child that another test
+/// starts just then would.
+pub(crate) fn script(dir: &Path, text: &str) -> Checker {
+    let path = dir.join("check.sh");
+    let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$2\" && chmod 755 \"$2\"";
+    let written = Command::new("sh").args(["-c", write, "sh", text]).arg(&path).status().unwrap();
+    assert!(written.success());
+    Checker::of(path)
 }
 
 /// Folds what was held, as a start does.

@@ -83,12 +83,27 @@ impl Replicas {
     /// # Errors
     /// Something can't be made or started.
     pub async fn start_on(cluster: Cluster, zookeeper: ZooKeeper, crew: &Crew) -> Result<Self> {
-        let mut replicas = Self::prepare_on(cluster, zookeeper, crew)?;
-        replicas.init().await?;
-        for index in 0..crew.count {
-            replicas.restart(usize::from(index))?;
+        Self::prepare_on(cluster, zookeeper, crew)?.run().await
+    }
+
+    /// As [`Self::start`], but no replica is told of a platform, and none has its bundle.
+    ///
+    /// # Errors
+    /// Something can't be made or started.
+    pub async fn start_bare(cluster: Cluster, count: u8) -> Result<Self> {
+        let mut replicas = Self::prepare(cluster, count, 0).await?;
+        for replica in &mut replicas.replicas {
+            replica.program = replica.program.clone().without("--platform");
         }
-        Ok(replicas)
+        replicas.run().await
+    }
+
+    async fn run(mut self) -> Result<Self> {
+        self.init().await?;
+        for index in 0..self.replicas.len() {
+            self.restart(index)?;
+        }
+        Ok(self)
     }
 
     /// Does what [`start`](Self::start) does, but makes no journal and starts no replica.
@@ -114,6 +129,13 @@ impl Replicas {
             replicas.add(index, crew)?;
         }
         Ok(replicas)
+    }
+
+    /// Gives an option to all that are started from now on.
+    pub fn option(&mut self, flag: &str, value: &str) {
+        for replica in &mut self.replicas {
+            replica.program = replica.program.clone().args([flag, value]);
+        }
     }
 
     /// Runs `epic-scheduler init`.
@@ -162,6 +184,12 @@ impl Replicas {
     #[must_use]
     pub fn bin(&self) -> &Path {
         &self.bin
+    }
+
+    /// Returns where a replica keeps an artifact.
+    #[must_use]
+    pub fn kept(&self, index: usize, sha256: &str) -> PathBuf {
+        self.replicas[index].state_dir.join("artifacts").join(sha256)
     }
 
     /// Returns the platform's document, the same for all.

@@ -221,6 +221,9 @@ fn read_trailer(path: &Path, file: &mut File) -> Result<(Trailer, u64), Error> {
     }
 }
 
+/// The longest that a bundle's file may be, in bytes.
+pub const FILE_BYTES_MAX: u64 = STUB_BYTES_MAX + MANIFEST_BYTES_MAX + PAYLOAD_BYTES_MAX + trailer::BYTES as u64;
+
 const STUB_HEAD: &[u8] = b"#!/bin/sh\n# EPIC bundle";
 const STUB_BYTES_MAX: u64 = 64 << 10;
 const MANIFEST_BYTES_MAX: u64 = 256 << 10;

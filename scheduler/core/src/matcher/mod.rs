@@ -6,7 +6,7 @@ mod fit;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use epic_common::ids::{AgentId, InstanceId, OfferId};
+use epic_common::ids::{AgentId, Digest, InstanceId, OfferId};
 use epic_common::resources::{Bytes, MilliCpus};
 
 use crate::mesos::Offer;
@@ -120,12 +120,19 @@ pub enum Reason {
     },
     /// The agent is scheduled for maintenance.
     Maintenance,
+    /// The bundle isn't on the replica that leads, whose URL executors are given; it is so on every host, and none is named.
+    NotHeld {
+        /// Its sha256.
+        bundle: Digest,
+    },
 }
 
 /// One sentence for people: what, how much is missing, where.
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.hostname)?;
+        if !self.hostname.is_empty() {
+            write!(f, "{}: ", self.hostname)?;
+        }
         match &self.reason {
             Reason::Cpus { asked, offered } => {
                 write!(f, "needs {asked} reserved cpus, {offered} offered, {} missing", asked.saturating_sub(*offered))
@@ -150,6 +157,11 @@ impl fmt::Display for Unfit {
                 write!(f, "would use {asked} memory of the host, spec.grant.perHost.memory allows {ceiling}")
             }
             Reason::Maintenance => f.write_str("the agent is scheduled for maintenance"),
+            Reason::NotHeld { bundle } => write!(
+                f,
+                "bundle sha256:{bundle} is not on this replica; it is fetched from any other that has it; supply it with \
+                 epicctl bundle push FILE"
+            ),
         }
     }
 }

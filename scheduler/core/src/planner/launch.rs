@@ -6,7 +6,7 @@ use epic_common::ids::{Attempt, ExecutorId, InstanceId, TaskId};
 
 use super::Draft;
 use crate::document;
-use crate::matcher::{Demand, ExecutorNeeds, Placed, match_offers};
+use crate::matcher::{Demand, ExecutorNeeds, Placed, Reason, Unfit, match_offers};
 use crate::mesos::Executor;
 use crate::policy::{Policy, REASONS_MAX};
 use crate::session::Session;
@@ -16,10 +16,14 @@ use crate::state::entry::{Fact, LaunchDecided};
 const DEMANDS_MAX: usize = 200;
 
 pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
-    if !session.link.is_up() || !draft.has_room() || session.offers.is_empty() {
+    if !session.link.is_up() || !draft.has_room() {
         return;
     }
     let Some(desired) = draft.state.desired.clone() else { return };
+    let is_held = session.holds(&desired.bundle.sha256);
+    if is_held && session.offers.is_empty() {
+        return;
+    }
     let ready =
         |id: &&InstanceId| draft.state.instances.get(*id).is_some_and(|instance| instance.not_before <= draft.now);
     let demands: Vec<_> = draft
@@ -33,10 +37,16 @@ pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
             Some(Demand { instance: id.clone(), needs: desired.role(&instance.role)? })
         })
         .collect();
-    let mut offers: Vec<_> = session.offers.values().collect();
     if demands.is_empty() {
         return;
     }
+    if !is_held {
+        let reason = Reason::NotHeld { bundle: desired.bundle.sha256 };
+        let reasons = vec![Unfit { hostname: String::new(), reason }];
+        draft.plan.unmet = Some(demands.into_iter().map(|demand| (demand.instance, reasons.clone())).collect());
+        return;
+    }
+    let mut offers: Vec<_> = session.offers.values().collect();
     offers.sort_by(|a, b| (&a.agent, &a.id).cmp(&(&b.agent, &b.id)));
     let executor = ExecutorNeeds { cpus: policy.executor_cpus, mem: policy.executor_mem };
     let matching = match_offers(&draft.state, &demands, &offers, (executor, REASONS_MAX));

@@ -7,7 +7,7 @@ pub mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use epic_common::ids::{AgentId, InstanceId, OfferId, TaskId, UpdateId};
+use epic_common::ids::{AgentId, Digest, InstanceId, OfferId, TaskId, UpdateId};
 use epic_common::time::Timestamp;
 use imbl::OrdSet;
 
@@ -131,6 +131,8 @@ pub struct Session {
     pub elder: Option<Elder>,
     /// Whether Mesos has removed the framework, so that its id is of no use any more.
     pub removed: bool,
+    /// Artifacts that executors can fetch from this replica; `None` if nobody has said, and then all are taken for held.
+    pub held: Option<BTreeSet<Digest>>,
 }
 
 /// A replica of an earlier version, which must be able to read what is written.
@@ -147,5 +149,11 @@ impl Session {
     #[must_use]
     pub fn new() -> Self {
         Self { members_touched: true, ..Self::default() }
+    }
+
+    /// Tells whether executors can fetch this artifact from here, as far as is known.
+    #[must_use]
+    pub fn holds(&self, artifact: &Digest) -> bool {
+        self.held.as_ref().is_none_or(|held| held.contains(artifact))
     }
 }

@@ -1,10 +1,13 @@
 //! What the session notes of each thing that happens; no decision is taken here.
 
+use std::collections::BTreeSet;
+
 use epic_common::conversation::Report;
-use epic_common::ids::{ServiceId, TaskId};
+use epic_common::ids::{Digest, ServiceId, TaskId};
 use epic_common::time::Timestamp;
 
 use super::{Ack, CallAnswer, CallId, Link, Sent, Session};
+use crate::matcher::{Reason, Unfit};
 use crate::mesos::{Event, LinkEnd, Status, StreamId};
 use crate::policy::{NAME_BYTES_MAX, Policy, REASONS_BYTES_MAX, SERVICES_MAX, TEXT_BYTES_MAX, UPDATES_MAX};
 use crate::state::entry::{Entry, Fact};
@@ -194,6 +197,19 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Notes which artifacts are here; answers whether members no longer wait for one that wasn't.
+    pub fn hold(&mut self, held: BTreeSet<Digest>) -> bool {
+        let has_come = |unfit: &Unfit| matches!(&unfit.reason, Reason::NotHeld { bundle } if held.contains(bundle));
+        let mut has_changed = false;
+        for reasons in self.unmet.values_mut() {
+            let before = reasons.len();
+            reasons.retain(|unfit| !has_come(unfit));
+            has_changed |= reasons.len() < before;
+        }
+        self.held = Some(held);
+        has_changed
     }
 
     /// Notes that an update's entry is durable.

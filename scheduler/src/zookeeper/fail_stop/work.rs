@@ -98,3 +98,36 @@ fn look() -> Job {
 
 #[cfg(not(panic = "unwind"))]
 compile_error!("the session's end unwinds the task that owns the connection; build with panic = \"unwind\"");
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_session_unwinds_without_a_panic_that_a_hook_hears_of() {
+        let this = std::thread::current().id();
+        let heard = Arc::new(AtomicUsize::new(0));
+        let (usual, count) = (Arc::new(take_hook()), Arc::clone(&heard));
+        let others = Arc::clone(&usual);
+        set_hook(Box::new(move |info| {
+            if std::thread::current().id() == this {
+                count.fetch_add(1, Ordering::SeqCst);
+            } else {
+                others(info);
+            }
+        }));
+        let (states, followed) = watch::channel(State::Disconnected);
+        let listener = fail_stop(states);
+        let unwinds = |state| catch_unwind(AssertUnwindSafe(|| listener(state))).is_err();
+        let seen = [ZkState::Connected, ZkState::Connecting, ZkState::Connected].map(|state| {
+            let unwound = unwinds(state);
+            (unwound, *followed.borrow())
+        });
+        set_hook(Box::new(move |info| usual(info)));
+        assert_eq!(seen, [(false, State::Connected), (true, State::Expired), (true, State::Expired)]);
+        assert_eq!(heard.load(Ordering::SeqCst), 0, "hooks end the process");
+    }
+}
