@@ -1,4 +1,4 @@
-//! Places at which a test ends the process as `kill -9` would; only where debug assertions are on.
+//! Places at which a test ends the process as `kill -9` would, or lets it hang; only where debug assertions are on.
 
 /// A place at which the process can be made to die.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,12 +33,18 @@ pub fn here_if(point: Point, happened: bool) {
     }
 }
 
-/// Dies here if `EPIC_CRASH_AT` says so.
+/// Dies here if `EPIC_CRASH_AT` says so, and hangs if `EPIC_HANG_AT` does.
 pub fn here(point: Point) {
     #[cfg(debug_assertions)]
     {
-        let asked = std::env::var("EPIC_CRASH_AT").unwrap_or_default();
-        if Point::ALL.iter().any(|(known, word)| *known == point && *word == asked) {
+        let asks = |variable| {
+            let asked = std::env::var(variable).unwrap_or_default();
+            Point::ALL.iter().any(|(known, word)| *known == point && *word == asked)
+        };
+        while asks("EPIC_HANG_AT") {
+            std::thread::park();
+        }
+        if asks("EPIC_CRASH_AT") {
             // Not an exit: nothing may be flushed, closed or told.
             nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).ok();
         }

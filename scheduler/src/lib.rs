@@ -22,6 +22,7 @@ pub mod start;
 pub mod store;
 pub mod token;
 pub mod view;
+pub mod watchdog;
 pub mod zookeeper;
 
 /// Says an error with all its causes in one line.

@@ -27,6 +27,7 @@ use crate::peers::Peer;
 use crate::replica::{Mode, Replica};
 use crate::start::{Copy, Held, Ready};
 use crate::view::Published;
+use crate::watchdog::Watchdog;
 
 /// Runs until a signal or a reason to end.
 ///
@@ -40,6 +41,9 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     let clock = Clock::not_before(ready.state.at);
     let counts = metrics::install().map_err(|error| Failure::new(Code::Io, &error))?;
     actix::spawn(metrics::upkeep(counts.clone()));
+    let bound = config.zk_session_timeout.max(HANGS_AFTER_MIN);
+    let watched = config.zk.as_ref().map(|_| Watchdog::start(bound)).transpose();
+    let _watched = watched.map_err(|error| Failure::new(Code::Io, &error))?;
     let (publish, published) = watch::channel(Arc::new(first_view(config, &ready, &clock)));
     let (ask, requests) = mpsc::channel(REQUESTS);
     let (halt, mut halted) = mpsc::channel(1);
@@ -91,6 +95,8 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     end
 }
 
+/// Reading a snapshot of very many tasks takes seconds.
+const HANGS_AFTER_MIN: Duration = Duration::from_secs(10);
 /// Requests that wait to be handed to the director.
 const REQUESTS: usize = 64;
 

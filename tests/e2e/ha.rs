@@ -240,3 +240,18 @@ async fn with_zookeeper_async_a_lost_connection_costs_leadership_and_nothing_els
     takes_changes(&mut replicas, &mut before).await?;
     as_before(&replicas, &before).await
 }
+
+#[tokio::test]
+async fn a_leader_that_hangs_ends_itself_and_is_followed_by_another() -> Result<()> {
+    let mut replicas = Replicas::prepare(Cluster::start(ClusterSpec::agents_of(4)).await?, 2, 2).await?;
+    replicas.init().await?;
+    // Its session lives on, since another thread keeps it alive.
+    replicas.env(0, "EPIC_HANG_AT", "running-recorded");
+    replicas.restart(0)?;
+    replicas.until("the first one leads", async || replicas.leader().await.map(drop)).await?;
+    replicas.restart(1)?;
+    replicas.until_led(|leader| leader == 1).await?;
+    let said = replicas.log(0);
+    ensure!(said.contains("the main thread hangs"), "{said}");
+    replicas.until_ready(3).await.map(drop)
+}

@@ -1,7 +1,8 @@
 //! What a replica does that may take no part, or whose framework is gone: it stays up, says why, and goes on by itself
 //! once that has changed.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use epic_common::api::ArtifactView;
 use epic_scheduler::zookeeper::{Kind, Refusal};
 use epic_tests::cluster::Cluster;
 use epic_tests::http;
@@ -81,6 +82,19 @@ async fn a_framework_that_mesos_has_removed_is_replaced_when_somebody_says_so() 
     let text = refused.map_or_else(|error| error.to_string(), |granted| format!("{granted:?}"));
     ensure!(text.starts_with("409") && text.contains("there is no need"), "{text}");
 
+    // A replica of an earlier version doesn't say what it can read.
+    let session = session(&replicas.zookeeper, "", "/epic").await;
+    let about = br#"{"replica":"old","advertise":"http://127.0.0.1:9"}"#;
+    let number = session.create("/election/candidate-", about, Kind::Numbered).await?;
+    let bundle = &view.desired.as_ref().context("it was applied")?.bundle;
+    let known = async || {
+        let page = http::get(&format!("{}/api/v2/artifacts/{bundle}", replicas.url(leader))).await?;
+        let held: ArtifactView = serde_json::from_str(&page)?;
+        ensure!(held.replicas == 3, "{held:?}");
+        Ok(())
+    };
+    replicas.until("the leader knows of the third", known).await?;
+
     let old = view.mesos.framework_id.as_str();
     let teardown = format!("http://{}/master/teardown", replicas.cluster.master_addr());
     let answer = http::client().post(teardown).body(format!("frameworkId={old}")).send().await?;
@@ -94,7 +108,12 @@ async fn a_framework_that_mesos_has_removed_is_replaced_when_somebody_says_so() 
     };
     replicas.until("the leader says what has happened", said).await?;
 
-    replicas.post((leader + 1) % 2, "/api/v2/admin/new-framework").await?;
+    let refused = replicas.post(leader, "/api/v2/admin/new-framework").await;
+    let text = refused.map_or_else(|error| error.to_string(), |granted| format!("{granted:?}"));
+    ensure!(text.starts_with("409") && text.contains("http://127.0.0.1:9 is of an earlier version"), "{text}");
+    session.delete(&format!("/election/candidate-{number:010}")).await?;
+    let granted = async || replicas.post((leader + 1) % 2, "/api/v2/admin/new-framework").await.map(drop);
+    replicas.until("it is granted once that replica is gone", granted).await?;
     let replaced = async || {
         for index in 0..2 {
             let view = replicas.status(index).await?;

@@ -9,10 +9,11 @@ use epic_common::time::Timestamp;
 use epic_scheduler_core::director::{Director, Input, Output};
 use epic_scheduler_core::mesos::LinkEnd;
 use epic_scheduler_core::policy::Policy;
-use epic_scheduler_core::request::{ClientId, Request, Wish};
+use epic_scheduler_core::request::{Applicant, ClientId, Request, Wish};
 use epic_scheduler_core::session::Elder;
 use epic_scheduler_core::state::State;
 use epic_scheduler_core::state::entry::{Entry, Fact, Index};
+use epic_scheduler_core::state::platform::{Bundle, Desired};
 
 const BARRIER: Duration = Duration::from_secs(3);
 const START: Timestamp = Timestamp(1_800_000_000_000_000);
@@ -296,4 +297,31 @@ fn what_is_here_is_known_also_to_who_led_before() {
     director.handle(START, Input::Lead { claimed: Some(START) });
     let holds = [1, 2].map(|byte| director.session().holds(&Digest([byte; 32])));
     assert_eq!(holds, [true, false]);
+}
+
+#[test]
+fn nobody_hears_of_an_entry_before_it_is_durable() {
+    let mut director = standby();
+    director.handle(START, Input::Lead { claimed: Some(START) });
+    let ask = |director: &mut Director, client, key: Option<&str>| {
+        let wish = Wish::Apply { desired: Box::new(desired()), framework: "framework-9".into(), by: Applicant::Person };
+        director.handle(START, Input::Request(ClientId(client), Request { wish, key: key.map(str::to_owned) }));
+    };
+    // The first is granted; the second is a repeat of it, and the third finds nothing to change.
+    ask(&mut director, 1, Some("key"));
+    ask(&mut director, 2, Some("key"));
+    ask(&mut director, 3, None);
+    let said = outputs(&mut director, START);
+    assert!(!said.iter().any(|output| output.starts_with("grant")), "{said:?}");
+    director.handle(START, Input::Committed(Index(3)));
+    let said = outputs(&mut director, START);
+    assert_eq!(said[..3], ["grant 1", "grant 2", "grant 3"], "{said:?}");
+    ask(&mut director, 4, Some("key"));
+    assert_eq!(outputs(&mut director, START)[..1], ["grant 4"], "what is durable is answered at once");
+}
+
+fn desired() -> Desired {
+    let bundle = Bundle { sha256: Digest([0; 32]), bytes: 1, distro_id: String::new(), version: String::new() };
+    let (roles, members) = (Vec::new(), [].into());
+    Desired { name: "demo".to_owned(), bundle, roles, members, ceiling: None, root_allowed: false }
 }

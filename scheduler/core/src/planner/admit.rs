@@ -5,9 +5,9 @@ use epic_common::resources::{Bytes, MilliCpus};
 
 use super::Draft;
 use crate::policy::{Policy, READ_MEMBERS_MAX};
-use crate::request::{Answer, Applicant, Grantal, Rejection, RejectionKind, Request, Wish};
+use crate::request::{Applicant, ClientId, Grantal, Rejection, RejectionKind, Request, Wish};
 use crate::session::Session;
-use crate::state::entry::Fact;
+use crate::state::entry::{Fact, Index};
 use crate::state::platform::{Desired, Run};
 
 pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
@@ -17,18 +17,25 @@ pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
         }
         draft.plan.requests_taken += 1;
         if let Some(index) = request.key.as_deref().and_then(|key| draft.state.granted(key)) {
-            let message = "this request was granted before".to_owned();
-            draft.plan.answers.push((*client, Ok(Grantal { index, message })));
+            grant(draft, *client, index, "this request was granted before".to_owned());
             continue;
         }
         match decide(draft, (session, policy), request) {
             Ok((Some(place), message)) => draft.plan.batch.grants.push((*client, place, message)),
-            Ok((None, message)) => {
-                let answer: Answer = Ok(Grantal { index: draft.state.index, message });
-                draft.plan.answers.push((*client, answer));
-            }
+            // What is there already may be so by an entry of this batch.
+            Ok((None, message)) => grant(draft, *client, draft.state.index, message),
             Err(rejection) => draft.plan.answers.push((*client, Err(rejection))),
         }
+    }
+}
+
+/// Answers with a position of the journal: at once if it is durable, else with the batch that has it.
+fn grant(draft: &mut Draft<'_>, client: ClientId, index: Index, message: String) {
+    let entries = draft.plan.entries.len();
+    let durable = draft.state.index.0.saturating_sub(u64::try_from(entries).unwrap_or(u64::MAX));
+    match index.0.checked_sub(durable + 1).and_then(|place| usize::try_from(place).ok()) {
+        Some(place) => draft.plan.batch.grants.push((client, place, message)),
+        None => draft.plan.answers.push((client, Ok(Grantal { index, message }))),
     }
 }
 

@@ -33,7 +33,10 @@ pub(super) fn nudges(plan: &mut Plan, state: &State, session: &Session, now: Tim
     if session.nudges.next().is_none_or(|next| next > now) {
         return;
     }
-    let Some(document) = document::current(state) else { return };
+    let Some(document) = document::current(state) else {
+        // Once there is one, all are due.
+        return plan.informed.extend(session.nudges.due(now).cloned());
+    };
     for id in session.nudges.due(now) {
         let behind = state.tasks.get(id).filter(|task| is_behind(state, task, document.generation));
         match behind {

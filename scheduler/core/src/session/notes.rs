@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use std::time::Duration;
+
 use epic_common::conversation::Report;
 use epic_common::ids::{Digest, ServiceId, TaskId};
 use epic_common::time::Timestamp;
@@ -9,7 +11,9 @@ use epic_common::time::Timestamp;
 use super::{Ack, CallAnswer, CallId, Link, Sent, Session};
 use crate::matcher::{Reason, Unfit};
 use crate::mesos::{Event, LinkEnd, Status, StreamId};
-use crate::policy::{NAME_BYTES_MAX, Policy, REASONS_BYTES_MAX, SERVICES_MAX, TEXT_BYTES_MAX, UPDATES_MAX};
+use crate::policy::{
+    ASK_BY_NAME_AFTER, NAME_BYTES_MAX, Policy, REASONS_BYTES_MAX, SERVICES_MAX, TEXT_BYTES_MAX, UPDATES_MAX,
+};
 use crate::state::entry::{Entry, Fact};
 use crate::state::{State, Touched};
 
@@ -53,7 +57,9 @@ impl Session {
         self.kills.clear();
         self.nudges.clear();
         for task in state.tasks.keys() {
-            self.questions.ensure(task, now);
+            // The question about all tasks answers most of it; what nobody has answered a launch with comes first.
+            let wait = if state.launching.contains(task) { Duration::ZERO } else { ASK_BY_NAME_AFTER };
+            self.questions.ensure(task, now + wait);
             self.nudges.ensure(task, now);
         }
         for task in state.killing.iter().filter(|task| !state.launching.contains(*task)) {
