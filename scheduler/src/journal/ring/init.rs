@@ -70,7 +70,8 @@ pub async fn init_with(session: &Session, slots: u32) -> Result<Initialised, Err
 /// Makes all nodes but the root's data, as far as they aren't there.
 pub(super) async fn lay_out(session: &Session, slots: u32) -> Result<(), Error> {
     let names = session.surely(|| session.children("/")).await?;
-    if !names.iter().all(|name| NODES.iter().any(|node| node[1..] == *name)) {
+    let is_ours = |name: &String| NODES.iter().chain([&PROBE]).any(|node| node[1..] == *name);
+    if !names.iter().all(is_ours) {
         return Err(Error::NotOurs { url: session.path().to_string(), source: None });
     }
     for node in NODES {
@@ -173,6 +174,8 @@ pub(super) const JOURNAL: &str = "/journal";
 pub(super) const SNAPSHOTS: &str = "/snapshots";
 /// Says which snapshot is to be read; empty before the first.
 pub(super) const POINTER: &str = "/snapshot";
+/// What tries the servers' limit; made by whoever tries first.
+pub(super) const PROBE: &str = "/probe";
 const NODES: [&str; 4] = [JOURNAL, SNAPSHOTS, POINTER, "/election"];
 const FORMAT: u32 = 1;
 const MADE_AT_ONCE: usize = 64;

@@ -1,6 +1,6 @@
 //! Finding out, before anything depends on it, whether the servers take a batch of the largest size.
 
-use super::init::make;
+use super::init::{PROBE, make};
 use super::{Error, Ring, record};
 use crate::journal::PAYLOAD_BYTES_MAX;
 use crate::zookeeper::{self, Session};
@@ -18,9 +18,9 @@ impl Ring {
     pub async fn probe(&self) -> Result<(), Error> {
         for _ in 0..TRIES {
             let session = self.another().await?;
-            make(&session, NODE, &[]).await?;
+            make(&session, PROBE, &[]).await?;
             let bytes = vec![0; PAYLOAD_BYTES_MAX + record::HEADER_BYTES];
-            let written = session.write(NODE, &bytes, None).await;
+            let written = session.write(PROBE, &bytes, None).await;
             // Else closing it would wait for an answer to what was refused.
             session.close(self.session.timeout() / 3).await;
             let refused = match written {
@@ -30,7 +30,7 @@ impl Ring {
             };
             // If the write was taken this makes room, and if not it shows that servers still take writes.
             let session = self.another().await?;
-            session.surely(|| session.write(NODE, &[], None)).await?;
+            session.surely(|| session.write(PROBE, &[], None)).await?;
             session.close(self.session.timeout() / 3).await;
             if !refused {
                 return Ok(());
@@ -45,6 +45,4 @@ impl Ring {
     }
 }
 
-/// Empty but while it is probed; made by the first probe.
-const NODE: &str = "/probe";
 const TRIES: u32 = 2;
