@@ -67,6 +67,7 @@ impl FailStop {
         F: Future<Output = Result<T, Failure>> + 'static,
     {
         let (jobs, (answer, answered)) = (self.jobs.clone(), oneshot::channel());
+        let mut states = self.states.clone();
         let job: Job = Box::new(move |link: Arc<Link>| {
             Box::pin(async move {
                 if answer.is_closed() {
@@ -81,7 +82,12 @@ impl FailStop {
         });
         Box::pin(async move {
             jobs.send(job).await.map_err(|_| Failure::Over)?;
-            answered.await.unwrap_or(Err(Failure::Over))
+            // What is sent just as the thread stops to listen stays in the channel, where nobody drops it.
+            tokio::select! {
+                biased;
+                answer = answered => answer.unwrap_or(Err(Failure::Over)),
+                _ = states.wait_for(|state| state.is_over()) => Err(Failure::Over),
+            }
         })
     }
 }
