@@ -6,8 +6,9 @@ use epic_common::api::ArtifactView;
 use epic_scheduler::zookeeper::{Kind, Refusal};
 use epic_tests::cluster::Cluster;
 use epic_tests::http;
-use epic_tests::replicas::Replicas;
+use epic_tests::replicas::{Crew, Replicas};
 use epic_tests::spec::ClusterSpec;
+use epic_tests::zookeeper::ZooKeeper;
 
 use crate::crash::frameworks;
 use crate::ring::{session, session_of};
@@ -209,4 +210,14 @@ async fn replicas_index(ring: &epic_scheduler::journal::ring::Ring) -> Result<u6
         index = first.0 + u64::try_from(entries.len())? - 1;
     }
     Ok(index)
+}
+
+#[tokio::test]
+async fn a_replica_whose_servers_take_too_little_says_which_setting() -> Result<()> {
+    let zookeeper = ZooKeeper::start_with(&["-Djute.maxbuffer=200000"]).await?;
+    let cluster = Cluster::start(ClusterSpec::agents_of(3)).await?;
+    let replicas = Replicas::start_on(cluster, zookeeper, &Crew::of(1, 1)).await?;
+    stays_up(&replicas, 0, "jute.maxbuffer").await?;
+    ensure!(frameworks(&replicas.cluster).await?.is_empty(), "it subscribes all the same");
+    Ok(())
 }

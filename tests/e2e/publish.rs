@@ -174,15 +174,16 @@ async fn a_replicas_copy_is_enough_to_go_on_when_zookeeper_is_lost() -> Result<(
         replicas.restart(index)?;
         let refuses = async || {
             let view = replicas.view(index).await?;
-            ensure!(view.problem.contains("remove \"store\" and \"store.fence\""), "{view:?}");
+            ensure!(view.problem.contains("epic-scheduler state forget"), "{view:?}");
             Ok(())
         };
         replicas.until("its copy is of another journal", refuses).await?;
     }
     for index in 0..3 {
         replicas.terminate(index).await?;
-        fs::remove_dir_all(replicas.state_dir(index).join("store"))?;
-        fs::remove_file(replicas.state_dir(index).join("store.fence"))?;
+        let dir = text(replicas.state_dir(index));
+        says("epic-scheduler", &["state", "forget", &dir], 64, "would be set aside; nothing was done").await?;
+        says("epic-scheduler", &["state", "forget", &dir, "--yes"], 0, "follows whichever journal --zk names").await?;
         replicas.restart(index)?;
     }
     replicas.until_led(|_| true).await?;

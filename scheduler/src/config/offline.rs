@@ -41,6 +41,14 @@ pub enum Verb {
     },
     /// Makes a journal that begins with a backup
     Restore(Restore),
+    /// Lets a replica forget which journal it has followed, so that it follows another one; its copy is set aside
+    Forget {
+        /// The state directory
+        dir: PathBuf,
+        /// Really do it; without, what would be set aside is said
+        #[arg(long)]
+        yes: bool,
+    },
     /// Moves the journal of a scheduler without --zk to ZooKeeper, with its framework and all that runs
     Publish(Publish),
 }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod base;
+mod forget;
 mod publish;
 mod restore;
 mod show;
@@ -24,6 +25,7 @@ pub async fn run(asked: &State) -> Result<(), Failure> {
         Verb::Verify { dir } => verify::verify(dir)?,
         Verb::Backup { dir, file } => backup::backup(dir, file)?,
         Verb::Restore(restore) => restore::restore(restore).await?,
+        Verb::Forget { dir, yes } => forget::forget(dir, *yes)?,
         Verb::Publish(publish) => publish::publish(publish).await?,
     };
     let mut out = io::stdout().lock();

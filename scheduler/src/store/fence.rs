@@ -22,6 +22,10 @@ impl Fence {
         Self { path: state_dir.join(NAME), written: None }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads what it says; `None` if there is none, or one that can't be read, which proves nothing.
     pub(super) fn read(&self) -> Result<Option<At>, Error> {
         match fs::read(&self.path) {

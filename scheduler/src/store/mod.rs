@@ -8,6 +8,7 @@ mod dump;
 pub mod error;
 pub mod examine;
 mod fence;
+pub mod forget;
 pub mod health;
 pub mod held;
 pub mod image;
@@ -20,6 +21,8 @@ pub mod standing;
 mod writer;
 
 use std::path::Path;
+
+use crate::journal::disk;
 
 pub use error::Error;
 pub use examine::Checker;

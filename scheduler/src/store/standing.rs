@@ -62,8 +62,8 @@ impl Standing {
             }
             Self::Other => format!("is another one than {}, which this replica's store holds", at.journal),
         };
-        let next = "restore the newer of the two; if ZooKeeper's is right, stop this replica, remove \"store\" and \"store.fence\" \
-                    from its state directory, and start it again";
+        let next = "restore the newer of the two; if ZooKeeper's is right, stop this replica, run epic-scheduler state \
+                    forget STATE-DIR --yes, and start it again";
         Some(format!("the journal in ZooKeeper {found}; {next}"))
     }
 }

@@ -1,0 +1,39 @@
+//! Putting a copy out of the way, so that the replica follows the journal that is in ZooKeeper, whichever it is.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::Error;
+use super::fence::Fence;
+use super::{NAME, disk};
+
+/// Sets the store of a state directory aside with its fence, and returns its new name.
+///
+/// The state directory must be locked by whoever calls.
+///
+/// # Errors
+/// There is no store, so many were set aside that no name is left, or the disk fails.
+pub fn forget(state_dir: &Path) -> Result<PathBuf, Error> {
+    let (store, fence) = (state_dir.join(NAME), Fence::beside(state_dir).path().to_owned());
+    if !store.exists() && !fence.exists() {
+        return Err(Error::Missing { path: store });
+    }
+    let names = (1..=SET_ASIDE_MAX).map(|number| state_dir.join(format!("{NAME}.forgotten-{number}")));
+    let aside = names.into_iter().find(|path| !path.exists());
+    let full = || io::Error::other("too many were set aside before; remove some of them");
+    let aside = aside.ok_or_else(|| Error::io("set aside", &store)(full()))?;
+    // The fence last: without a store it tells that one is gone, which the next start mends.
+    if store.exists() {
+        fs::rename(&store, &aside).map_err(Error::io("set aside", &store))?;
+    } else {
+        fs::create_dir(&aside).map_err(Error::io("make", &aside))?;
+    }
+    if fence.exists() {
+        fs::rename(&fence, aside.join("fence")).map_err(Error::io("set aside", &fence))?;
+    }
+    disk::sync_dir(state_dir)?;
+    Ok(aside)
+}
+
+const SET_ASIDE_MAX: u32 = 100;
