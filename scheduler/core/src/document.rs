@@ -7,6 +7,7 @@ use epic_common::ids::Digest;
 use sha2::{Digest as _, Sha256};
 
 use crate::state::State;
+use crate::state::task::Task;
 
 /// The name of the document that lists every member.
 pub const MEMBERS: &str = "members";
@@ -45,4 +46,17 @@ pub fn current(state: &State) -> Option<DocumentText> {
     let mark = state.documents.get(MEMBERS)?;
     let json = members(state)?;
     (digest(&json) == mark.sha256).then(|| DocumentText { name: MEMBERS.to_owned(), generation: mark.generation, json })
+}
+
+/// Tells whether an attempt's executor has it, reads the document and hasn't said that it has the newest generation.
+pub(crate) fn is_behind(state: &State, task: &Task) -> bool {
+    let generation = state.documents.get(MEMBERS).map_or(0, |mark| mark.generation);
+    let needs = || {
+        let instance = state.instances.get(&task.id.instance)?;
+        state.desired.as_ref()?.role(&instance.role)
+    };
+    task.report.documents.get(MEMBERS).copied().unwrap_or(0) < generation
+        && task.kill.is_none()
+        && task.is_with_executor()
+        && needs().is_some_and(|needs| needs.reads_members)
 }

@@ -69,8 +69,6 @@ impl Policy {
 
 /// Tasks asked about in one call.
 pub const RECONCILE_TASKS_MAX: usize = 500;
-/// How long after a subscription a task that Mesos hasn't told of is asked about by name.
-pub const ASK_BY_NAME_AFTER: Duration = Duration::from_secs(1);
 /// Such calls that wait for their answers at the same time.
 pub const RECONCILES_AT_ONCE: usize = 2;
 /// Updates that wait to be recorded; more are left to Mesos, which repeats them.

@@ -9,7 +9,6 @@ use crate::mesos::Call;
 use crate::session::Session;
 use crate::state::State;
 use crate::state::entry::Fact;
-use crate::state::task::Task;
 
 pub(super) fn changes(draft: &mut Draft<'_>, session: &Session) {
     let touched = session.members_touched || !draft.plan.entries.is_empty();
@@ -38,7 +37,7 @@ pub(super) fn nudges(plan: &mut Plan, state: &State, session: &Session, now: Tim
         return plan.informed.extend(session.nudges.due(now).cloned());
     };
     for id in session.nudges.due(now) {
-        let behind = state.tasks.get(id).filter(|task| is_behind(state, task, document.generation));
+        let behind = state.tasks.get(id).filter(|task| document::is_behind(state, task));
         match behind {
             None => plan.informed.push(id.clone()),
             Some(task) => plan.calls.push(Call::Message {
@@ -48,17 +47,4 @@ pub(super) fn nudges(plan: &mut Plan, state: &State, session: &Session, now: Tim
             }),
         }
     }
-}
-
-/// Tells whether an attempt's executor has it, reads the document and hasn't said that it has this generation.
-fn is_behind(state: &State, task: &Task, generation: u64) -> bool {
-    let reads = state
-        .instances
-        .get(&task.id.instance)
-        .and_then(|instance| state.desired.as_ref()?.role(&instance.role))
-        .is_some_and(|needs| needs.reads_members);
-    reads
-        && task.kill.is_none()
-        && task.is_with_executor()
-        && task.report.documents.get(MEMBERS).copied().unwrap_or(0) < generation
 }

@@ -2,18 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use std::time::Duration;
-
 use epic_common::conversation::Report;
 use epic_common::ids::{Digest, ServiceId, TaskId};
 use epic_common::time::Timestamp;
 
 use super::{Ack, CallAnswer, CallId, Link, Sent, Session};
+use crate::document;
 use crate::matcher::{Reason, Unfit};
 use crate::mesos::{Event, LinkEnd, Status, StreamId};
-use crate::policy::{
-    ASK_BY_NAME_AFTER, NAME_BYTES_MAX, Policy, REASONS_BYTES_MAX, SERVICES_MAX, TEXT_BYTES_MAX, UPDATES_MAX,
-};
+use crate::policy::{NAME_BYTES_MAX, Policy, REASONS_BYTES_MAX, SERVICES_MAX, TEXT_BYTES_MAX, UPDATES_MAX};
 use crate::state::entry::{Entry, Fact};
 use crate::state::{State, Touched};
 
@@ -57,10 +54,10 @@ impl Session {
         self.kills.clear();
         self.nudges.clear();
         for task in state.tasks.keys() {
-            // The question about all tasks answers most of it; what nobody has answered a launch with comes first.
-            let wait = if state.launching.contains(task) { Duration::ZERO } else { ASK_BY_NAME_AFTER };
-            self.questions.ensure(task, now + wait);
-            self.nudges.ensure(task, now);
+            self.questions.ensure(task, now);
+        }
+        for (id, _) in state.tasks.iter().filter(|(_, task)| document::is_behind(state, task)) {
+            self.nudges.ensure(id, now);
         }
         for task in state.killing.iter().filter(|task| !state.launching.contains(*task)) {
             self.kills.ensure(&task.to_string(), now);
