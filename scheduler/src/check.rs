@@ -48,7 +48,7 @@ fn state(config: &Config) -> Result<State, Failure> {
 /// Asks whether the journal went elsewhere, or belongs to a scheduler that is alone.
 fn moved(config: &Config, state: &State) -> Result<(), Failure> {
     match &config.zk {
-        None => moved::check_alone(&config.state_dir, state),
+        None => moved::check_alone(&config.state_dir, state).and_then(|()| moved::check_copy(&config.state_dir)),
         Some(path) => moved::check_shared(&config.state_dir, path),
     }
 }

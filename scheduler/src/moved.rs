@@ -8,6 +8,7 @@ use crate::failure::{Code, Failure};
 use crate::journal::fold::fold;
 use crate::journal::local::Local;
 use crate::mesos::masters::{Masters, ZooKeeperPath};
+use crate::store;
 
 /// Refuses to go on alone from a journal that has moved.
 ///
@@ -19,6 +20,22 @@ pub(crate) fn check_alone(state_dir: &Path, state: &State) -> Result<(), Failure
     let next = format!("start with --zk {url}, or choose another directory with --state-dir");
     let text = format!("the journal of the state directory {} was moved to {url}; {next}", state_dir.display());
     Err(Failure::text(Code::Usage, text))
+}
+
+/// Refuses to begin alone where a replica has its copy of a journal: another framework would come to life beside its.
+///
+/// # Errors
+///
+/// There is such a copy.
+pub(crate) fn check_copy(state_dir: &Path) -> Result<(), Failure> {
+    if state_dir.join("journal").exists() || !store::forget::is_there(state_dir) {
+        return Ok(());
+    }
+    let next = "start with that --zk, or choose another directory with --state-dir; to leave that journal for ever, run \
+                epic-scheduler state forget first";
+    let text =
+        format!("the state directory {} belongs to a replica with its journal in ZooKeeper", state_dir.display());
+    Err(Failure::text(Code::Usage, format!("{text}: {next}")))
 }
 
 /// Refuses a state directory with a journal of its own, unless that one was moved to `path`.

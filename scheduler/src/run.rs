@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use epic_common_io::driver::{Clock, Driver, Inbox};
 use epic_scheduler_core::director::{Director, Input};
-use epic_scheduler_core::request::{Request, Wish};
+use epic_scheduler_core::request::{RejectionKind, Request, Wish};
 use epic_scheduler_core::state::State;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -90,11 +90,12 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
         () = signalled() => Ok(()),
         why = halted.recv() => Err(failure(why)),
     };
-    http.stop(true).await;
-    ending.finish(&inbox).await;
+    // Open connections may take their time; whoever leads next needn't wait for them.
+    tokio::join!(ending.finish(&inbox), http.stop(true));
     end
 }
 
+const SEED_EVERY: Duration = Duration::from_secs(1);
 /// Reading a snapshot of very many tasks takes seconds.
 const HANGS_AFTER_MIN: Duration = Duration::from_secs(10);
 /// Requests that wait to be handed to the director.
@@ -127,11 +128,23 @@ async fn seed(
     let is_alone = replica.borrow().mode == Mode::Alone;
     let token = (is_alone || known.is_none()).then_some(Wish::SetToken(token));
     for wish in [token, platform].into_iter().flatten() {
-        let (waits, answer) = oneshot::channel();
-        if ask.send((Request { wish, key: None }, waits)).await.is_err() {
-            return;
-        }
-        match answer.await {
+        // Whoever leads meanwhile has its own token and platform, or none: then it is asked for again.
+        let answer = loop {
+            if replica.wait_for(|replica| replica.mode.decides()).await.is_err() {
+                return;
+            }
+            let (waits, answer) = oneshot::channel();
+            if ask.send((Request { wish: wish.clone(), key: None }, waits)).await.is_err() {
+                return;
+            }
+            match answer.await {
+                Ok(Err(rejection)) if rejection.kind == RejectionKind::Unavailable => {
+                    tokio::time::sleep(SEED_EVERY).await;
+                }
+                answer => break answer,
+            }
+        };
+        match answer {
             Ok(Ok(granted)) => info!(index = granted.index.0, message = granted.message, "start"),
             Ok(Err(rejection)) => {
                 let fields: Vec<_> =
@@ -217,7 +230,7 @@ impl Part {
         match (self, &config.zk) {
             (Self::Shared { copy, proposals, .. }, Some(_)) => {
                 let (stop, stopped) = oneshot::channel();
-                let Copy { connect, keeper, at, last_crc32, lock } = *copy;
+                let Copy { connect, keeper, at, floor, last_crc32, lock } = *copy;
                 let terms = Terms {
                     connect,
                     id: uuid::Uuid::new_v4().to_string(),
@@ -225,11 +238,10 @@ impl Part {
                     role: config.role.clone(),
                     leading_time_max: config.max_leading_time,
                 };
-                let known = Known { journal: at.map(|at| at.journal), position, last_crc32, state };
-                let replica =
-                    Actor::new(terms, known, Ends { inbox, proposals, keeper, shown, peers, stop: stopped, clock });
+                let known = Known { journal: at.map(|at| at.journal), position, floor, last_crc32, state };
+                let replica = Actor::new(terms, known, Ends { inbox, proposals, keeper, shown, peers, clock });
                 replica.show_connecting();
-                Ending::Shared { stop, ended: actix::spawn(replica.run()), _lock: lock }
+                Ending::Shared { stop, ended: actix::spawn(replica.run(stopped)), _lock: lock }
             }
             (Self::Alone(journal), _) => {
                 // A driver that has ended is noticed by whoever started it.

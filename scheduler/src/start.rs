@@ -27,7 +27,7 @@ use crate::mesos::credentials::Credentials;
 use crate::mesos::masters::ZooKeeperPath;
 use crate::moved;
 use crate::seed;
-use crate::store::{At, Keeper, Options};
+use crate::store::{self, At, Keeper, Options};
 use crate::token::{self, Token};
 use crate::zookeeper::Connect;
 
@@ -74,6 +74,8 @@ pub struct Copy {
     pub keeper: Keeper,
     /// Which journal it is of, and up to where; `None` if it holds nothing.
     pub at: Option<At>,
+    /// What it once held, if it holds nothing now: the journal must have that.
+    pub floor: Option<At>,
     /// The checksum of the last batch, if that is known.
     pub last_crc32: Option<u32>,
     /// Keeps others out of the state directory.
@@ -89,6 +91,7 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
     let client = client(config)?;
     let (journal, position, recovered) = match &config.zk {
         None => {
+            moved::check_copy(&config.state_dir)?;
             let (journal, recovered) = Local::open(&config.state_dir)?;
             let position = journal.position();
             (Held::Alone(journal), position, recovered)
@@ -147,17 +150,22 @@ fn shared(config: &Config, path: &ZooKeeperPath) -> Result<(Held, u64, Recovered
     moved::check_shared(&config.state_dir, path)?;
     let lock = local::lock(&config.state_dir)?;
     let connect = connect(config, path)?;
+    let once = store::forget::once_held(&config.state_dir);
     let (held, keeper) = Keeper::open(&config.state_dir, Options::default());
     let (at, last_crc32) = held.as_ref().map_or((None, None), |held| (Some(held.at.clone()), held.last_crc32));
     let recovered = held.map(Recovered::from).unwrap_or_default();
     if let Err(error) = fold(&recovered) {
         // The journal is the truth: what a later version has left here may be of use to that version.
         warn!(error = chain(&error), "the copy of the journal can't be used; it is made anew from ZooKeeper");
-        let copy = Copy { connect, keeper, at: None, last_crc32: None, lock };
+        let copy = Copy { connect, keeper, at: None, floor: at.or(once), last_crc32: None, lock };
         return Ok((Held::Shared(Box::new(copy)), 0, Recovered::default()));
     }
     let batch = at.as_ref().map_or(0, |at| at.batch);
-    Ok((Held::Shared(Box::new(Copy { connect, keeper, at, last_crc32, lock })), batch, recovered))
+    Ok((
+        Held::Shared(Box::new(Copy { connect, keeper, floor: once.filter(|_| at.is_none()), at, last_crc32, lock })),
+        batch,
+        recovered,
+    ))
 }
 
 /// Says how sessions with `ZooKeeper` are made; nothing is connected to.

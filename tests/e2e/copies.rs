@@ -103,6 +103,16 @@ async fn a_replica_whose_copy_is_ahead_of_zookeeper_stands_still_and_goes_on_onc
     replicas.restart(0)?;
     stays_up(&replicas, 0, "was restored or lost something").await?;
     ensure!(replicas.status(0).await?.index >= view.index, "it shows what it holds");
+    // Without its copy it still knows how far that went.
+    let (store, kept) = (replicas.state_dir(0).join("store"), replicas.state_dir(0).join("kept"));
+    end(&mut replicas).await?;
+    fs::rename(&store, &kept)?;
+    replicas.restart(0)?;
+    stays_up(&replicas, 0, "was restored or lost something").await?;
+    end(&mut replicas).await?;
+    fs::rename(&kept, &store)?;
+    replicas.restart(0)?;
+    stays_up(&replicas, 0, "was restored or lost something").await?;
     // Whoever restores the right backup needs to restart nothing.
     replicas.zookeeper.kill();
     put(&replicas, &new)?;

@@ -64,7 +64,7 @@ async fn a_replica_leads_no_other_journal_than_the_one_that_it_has_followed() ->
     replicas.zookeeper.kill();
     replicas.zookeeper.empty()?;
     replicas.zookeeper.restart().await?;
-    stays_up(&replicas, 0, "run epic-scheduler init").await?;
+    stays_up(&replicas, 0, "any more, though this replica has followed one").await?;
     replicas.init().await?;
     stays_up(&replicas, 0, "is another one than").await?;
     let candidates = session(&replicas.zookeeper, "", "/epic").await.children("/election").await?;

@@ -152,6 +152,18 @@ impl Director {
         self.publish();
     }
 
+    /// Stops acting; what asks for a subscription just now is not to get it.
+    fn pause(&mut self, now: Timestamp) {
+        self.is_paused = true;
+        if matches!(self.session.link, Link::Connecting { .. }) {
+            let why = "it is not known whether this replica still leads".to_owned();
+            self.outputs.retain(|output| !matches!(output, Output::Subscribe(_)));
+            self.outputs.push_back(Output::Unsubscribe(why.clone()));
+            self.session.ended(now, &self.policy, LinkEnd::Broke(why));
+            self.publish();
+        }
+    }
+
     /// Forgets everything but what is durable. A batch that is on its way is neither applied nor given up: the journal
     /// says later what became of it.
     fn stand_down(&mut self, why: &str) {
@@ -259,13 +271,14 @@ impl Machine for Director {
             Input::Time { journal, clock } if !self.is_leading() => self.ahead = ahead(journal, clock),
             // A clock that jumps while it counts would be worse than one that is wrong.
             Input::Time { .. } => {}
+            Input::Fresh(within) => self.policy.barrier = self.policy.barrier.map(|asked| asked.min(within)),
             Input::Elder(elder) => {
                 self.session.elder.clone_from(&elder);
                 self.elder = elder;
             }
             Input::Lead { claimed } => self.lead(clock, claimed),
             Input::StandDown(why) => self.stand_down(&why),
-            Input::Paused => self.is_paused = true,
+            Input::Paused => self.pause(now),
             Input::Resumed => self.is_paused = false,
             Input::Held(held) => {
                 if self.session.hold(held) {

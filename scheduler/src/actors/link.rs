@@ -58,13 +58,9 @@ impl Link {
         let told = Rc::clone(&self.told);
         let (clock, not_after) = (self.clock, subscribe.not_after);
         self.reader = Some(actix::spawn(async move {
-            // This process may have been stopped since the subscription was planned.
-            if not_after.is_some_and(|at| clock.now() > at) {
-                let why = "the subscription was not asked for in time".to_owned();
-                inbox.put(Input::LinkEnded(None, LinkEnd::Broke(why))).await.ok();
-                return;
-            }
-            match client.subscribe(&call).await {
+            // This process may be stopped at any time, and masters may take theirs.
+            let may = || not_after.is_none_or(|at| clock.now() <= at);
+            match client.subscribe_while(&call, &may).await {
                 Ok(subscription) => {
                     told.take();
                     lanes.replace(Some(client.lanes(&subscription)));

@@ -39,6 +39,9 @@ pub enum Kind {
 /// Why there is no subscription.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// By the time that a master could be asked, nobody was to ask any more.
+    #[error("the subscription was not asked for in time")]
+    TooLate,
     /// No connection, or it broke before there was an answer.
     #[error("cannot reach master {url}{}", distrust(source))]
     Unreachable {
@@ -128,7 +131,8 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Unreachable { .. }
+            Self::TooLate
+            | Self::Unreachable { .. }
             | Self::Slow { .. }
             | Self::NotReady { .. }
             | Self::NoLeader { .. }
@@ -171,7 +175,15 @@ impl Client {
     /// # Errors
     /// Why there is no subscription; [`Error::kind`] says whether to try again.
     pub async fn subscribe(&self, call: &Call) -> Result<Subscription, Error> {
-        let call = call.encode_to_vec();
+        self.subscribe_while(call, &|| true).await
+    }
+
+    /// As [`subscribe`](Self::subscribe); `may` is asked before each request whether it may still be sent.
+    ///
+    /// # Errors
+    /// Those of [`subscribe`](Self::subscribe), and [`Error::TooLate`].
+    pub async fn subscribe_while(&self, call: &Call, may: &dyn Fn() -> bool) -> Result<Subscription, Error> {
+        let call = Asking { bytes: call.encode_to_vec(), may };
         match &self.masters {
             Masters::List(addresses) => {
                 let told: Vec<_> = addresses.iter().map(Address::url).cloned().collect();
@@ -187,7 +199,7 @@ impl Client {
         Lanes::open(&self.clients.calls, subscription)
     }
 
-    async fn subscribe_to_one(&self, told: &[Url], call: &[u8]) -> Result<Subscription, Error> {
+    async fn subscribe_to_one(&self, told: &[Url], call: &Asking<'_>) -> Result<Subscription, Error> {
         let mut failures = Vec::new();
         for url in told {
             match self.try_one(url.clone(), told, call).await {
@@ -198,7 +210,7 @@ impl Client {
         Err(Error::NoneReady { masters: self.masters.to_string(), failures })
     }
 
-    async fn subscribe_by(&self, detector: &impl Detector, call: &[u8]) -> Result<Subscription, Error> {
+    async fn subscribe_by(&self, detector: &impl Detector, call: &Asking<'_>) -> Result<Subscription, Error> {
         let found = detector.leader_info().await.map_err(|source| Error::Detector { source })?;
         let leader = found.ok_or_else(|| Error::NoLeader { masters: self.masters.to_string() })?;
         let told = addresses(&leader);
@@ -211,11 +223,15 @@ impl Client {
         tried
     }
 
-    async fn try_one(&self, start: Url, told: &[Url], call: &[u8]) -> Result<Subscription, Error> {
+    async fn try_one(&self, start: Url, told: &[Url], call: &Asking<'_>) -> Result<Subscription, Error> {
         let mut url = start;
         for _ in 0..=REDIRECTS_MAX {
             let credentials = self.credentials.as_ref().filter(|_| is_told(&url, told));
-            let request = body::post(&self.clients.stream, &url, credentials, call.to_vec());
+            let request = body::post(&self.clients.stream, &url, credentials, call.bytes.clone());
+            // Looking for the leader, and masters that don't answer, take their time.
+            if !(call.may)() {
+                return Err(Error::TooLate);
+            }
             let answered = timeout(self.patience, request.send()).await;
             let response = answered
                 .map_err(|_| Error::Slow { url: url.clone(), after: self.patience })?
@@ -294,6 +310,12 @@ fn advice(status: u16) -> &'static str {
         403 => "; the master's access rules do not allow it",
         _ => "",
     }
+}
+
+/// A SUBSCRIBE, and whether it may still be sent.
+struct Asking<'a> {
+    bytes: Vec<u8>,
+    may: &'a dyn Fn() -> bool,
 }
 
 /// How long a master may take to answer a SUBSCRIBE, and then to send the first event.

@@ -148,9 +148,11 @@ impl Drop for Lanes {
 }
 
 /// Chooses a lane; the same for an agent every time.
+///
+/// The first is for what concerns no agent, which must never wait behind what fills the others.
 fn lane(agent_id: Option<&str>) -> usize {
-    let lanes = u32::try_from(LANES).expect("there are few lanes");
-    let chosen = agent_id.map_or(0, |id| crc32fast::hash(id.as_bytes()) % lanes);
+    let others = u32::try_from(LANES - 1).expect("there are few lanes");
+    let chosen = agent_id.map_or(0, |id| 1 + crc32fast::hash(id.as_bytes()) % others);
     usize::try_from(chosen).expect("a lane's number is small")
 }
 
@@ -238,6 +240,8 @@ mod tests {
             assert_eq!(lane(Some(&id)), lane(Some(&id)));
             used[lane(Some(&id))] = true;
         }
-        assert_eq!((used, lane(None)), ([true; LANES], 0));
+        let mut others = [true; LANES];
+        others[0] = false;
+        assert_eq!((used, lane(None)), (others, 0), "what concerns no agent has a lane of its own");
     }
 }

@@ -31,6 +31,7 @@ pub(super) async fn connect(connect: &Connect) -> Result<Session, Failure> {
 
 /// Says why a journal there can't be made or read.
 pub(super) fn failure(error: &ring::Error) -> Failure {
-    let is_refusal = matches!(error, ring::Error::Occupied { .. } | ring::Error::NotOurs { .. });
+    let is_refusal =
+        matches!(error, ring::Error::Occupied { .. } | ring::Error::Attended { .. } | ring::Error::NotOurs { .. });
     Failure::new(if is_refusal { Code::Usage } else { Code::Unavailable }, error)
 }

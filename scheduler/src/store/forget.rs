@@ -6,7 +6,18 @@ use std::path::{Path, PathBuf};
 
 use super::error::Error;
 use super::fence::Fence;
+use super::held::At;
 use super::{NAME, disk};
+
+/// Tells whether a state directory has a store, or had one that is gone.
+pub(crate) fn is_there(state_dir: &Path) -> bool {
+    state_dir.join(NAME).exists() || Fence::beside(state_dir).path().exists()
+}
+
+/// Says what was durable in the store of a state directory; `None` if there was none, or the fence can't be read.
+pub(crate) fn once_held(state_dir: &Path) -> Option<At> {
+    Fence::beside(state_dir).read().ok().flatten()
+}
 
 /// Sets the store of a state directory aside with its fence, and returns its new name.
 ///
@@ -16,7 +27,7 @@ use super::{NAME, disk};
 /// There is no store, so many were set aside that no name is left, or the disk fails.
 pub fn forget(state_dir: &Path) -> Result<PathBuf, Error> {
     let (store, fence) = (state_dir.join(NAME), Fence::beside(state_dir).path().to_owned());
-    if !store.exists() && !fence.exists() {
+    if !is_there(state_dir) {
         return Err(Error::Missing { path: store });
     }
     let names = (1..=SET_ASIDE_MAX).map(|number| state_dir.join(format!("{NAME}.forgotten-{number}")));

@@ -2,6 +2,8 @@
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -24,10 +26,15 @@ pub fn read(state_dir: &Path, checker: &Checker) -> Result<Option<Held>, Error> 
         return Err(Error::Missing { path: dir });
     }
     let file = File::open(&path).map_err(Error::io("open", &path))?;
-    match file.try_lock_shared() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: dir }),
-        Err(TryLockError::Error(source)) => return Err(Error::io("lock", &path)(source)),
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock_shared() {
+            Ok(()) => break,
+            // The engine lets go a moment after it was closed.
+            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::park_timeout(PATIENCE / 50),
+            Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: dir }),
+            Err(TryLockError::Error(source)) => return Err(Error::io("lock", &path)(source)),
+        }
     }
     let copy = Copied::of(&dir)?;
     let verdict = checker.examine(&copy.0)?;
@@ -67,3 +74,5 @@ impl Drop for Copied {
         fs::remove_dir_all(&self.0).ok();
     }
 }
+
+const PATIENCE: Duration = Duration::from_secs(1);

@@ -74,3 +74,18 @@ fn what_cannot_be_moved_is_left_as_it_is() {
     assert!(error.contains("127.0.0.1:1") && !error.contains("secret"), "{error}");
     assert_eq!(desk.state("s"), before);
 }
+
+#[test]
+fn nobody_starts_alone_where_a_replica_has_its_copy() {
+    let desk = Desk::new();
+    fs::create_dir(desk.path("s")).unwrap();
+    fs::write(desk.path("token"), "0123456789abcdef").unwrap();
+    fs::set_permissions(desk.path("token"), Permissions::from_mode(0o600)).unwrap();
+    fs::write(desk.path("s/store.fence"), "whatever").unwrap();
+    let parts = ["the state directory ~s belongs to a replica", "start with that --zk", "epic-scheduler state forget"];
+    desk.refused(START, 64, &parts);
+    desk.refused(&format!("{START} --check"), 64, &parts);
+    assert!(!desk.path("s/journal").exists(), "a journal was begun");
+    desk.done("state forget ~s --yes");
+    desk.done(&format!("{START} --check"));
+}

@@ -1,6 +1,7 @@
 //! What goes into the director, and what comes out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use epic_common::ids::{Digest, InstanceId};
 use epic_common::time::Timestamp;
@@ -35,6 +36,8 @@ pub enum Input {
         /// At the same moment, or a little before, by this scheduler's clock.
         clock: Timestamp,
     },
+    /// For so long a barrier is young enough: a third of the time-out that the coordination service has agreed to.
+    Fresh(Duration),
     /// What the other replicas can read; asked before it leads and now and then while it does.
     Elder(Option<Elder>),
     /// This replica leads: its own claim has been read back, or it has the journal to itself.

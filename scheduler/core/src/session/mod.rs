@@ -56,6 +56,10 @@ pub enum Sent {
     Acknowledge,
     /// It asks about tasks.
     Reconcile,
+    /// It asks about all tasks.
+    ReconcileAll,
+    /// It says whether offers are wanted.
+    Wish,
     /// It ends the framework.
     Teardown,
     /// Nothing waits for its answer.

@@ -144,8 +144,19 @@ impl Session {
             (_, CallAnswer::Lost(why)) => return Some(why.clone()),
             // The wait between subscriptions paces the next try.
             (Sent::Teardown, CallAnswer::Refused(why)) => return Some(format!("TEARDOWN was refused: {why}")),
+            (Sent::Wish, CallAnswer::Refused(why)) => return Some(format!("REVIVE or SUPPRESS was refused: {why}")),
+            (Sent::ReconcileAll, CallAnswer::Refused(why)) => return Some(format!("RECONCILE was refused: {why}")),
             (Sent::Teardown, CallAnswer::Accepted) => self.torn_down = true,
-            (Sent::Accept(_) | Sent::Acknowledge | Sent::Reconcile | Sent::Teardown | Sent::Other, _) => {}
+            (
+                Sent::Accept(_)
+                | Sent::Acknowledge
+                | Sent::Reconcile
+                | Sent::ReconcileAll
+                | Sent::Wish
+                | Sent::Teardown
+                | Sent::Other,
+                _,
+            ) => {}
         }
         None
     }

@@ -79,11 +79,11 @@ impl Session {
             Call::Revive => {
                 self.suppressed = Some(false);
                 self.told_wanted = state.unplaced.clone();
-                Sent::Other
+                Sent::Wish
             }
             Call::Suppress => {
                 self.suppressed = Some(true);
-                Sent::Other
+                Sent::Wish
             }
             Call::Kill { .. } | Call::Message { .. } => Sent::Other,
             Call::Acknowledge { .. } => Sent::Acknowledge,
@@ -96,7 +96,7 @@ impl Session {
             }
             Call::ReconcileAll => {
                 self.asked_all = true;
-                Sent::Other
+                Sent::ReconcileAll
             }
             Call::Teardown => Sent::Teardown,
         };

@@ -6,7 +6,7 @@ use tracing::warn;
 
 use crate::chain;
 use crate::peers::Peer;
-use crate::zookeeper::{Error, Kind, Refusal, Session};
+use crate::zookeeper::{Error, Kind, Node, Refusal, Session};
 
 /// Where candidates are.
 const ELECTION: &str = "/election";
@@ -44,8 +44,8 @@ pub(super) async fn withdraw(session: &Session, ask: Ask, own: &str) -> Input {
 }
 
 /// Lists the candidates, and says which is of this session.
-pub(super) async fn list(session: &Session, ask: Ask, own: Option<&str>) -> Input {
-    match listed(session, own).await {
+pub(super) async fn list(session: &Session, ask: Ask) -> Input {
+    match listed(session).await {
         Ok((own, names)) => Input::Candidates { ask, own, names },
         Err(error) => {
             warn!(error = chain(&error), "candidates can't be listed");
@@ -54,21 +54,29 @@ pub(super) async fn list(session: &Session, ask: Ask, own: Option<&str>) -> Inpu
     }
 }
 
-async fn listed(session: &Session, own: Option<&str>) -> Result<(Option<String>, Vec<String>), Error> {
-    let names = session.surely(async || session.children(ELECTION).await).await?;
-    if let Some(own) = own.filter(|own| names.iter().any(|name| name == own)) {
-        return Ok((Some(own.to_owned()), names));
-    }
-    // A creation whose answer was lost may have made one all the same.
+/// The lowest of this session's candidates is the one that counts: a creation whose answer was lost may have made one
+/// all the same, and whoever waited for its own would wait for ever.
+async fn listed(session: &Session) -> Result<(Option<String>, Vec<String>), Error> {
+    session.surely(async || session.sync().await).await?;
+    let mut names = session.surely(async || session.children(ELECTION).await).await?;
+    names.sort_unstable();
     for name in &names {
-        match session.read(&format!("{ELECTION}/{name}")).await {
-            Ok(node) if session.is_own(&node) => return Ok((Some(name.clone()), names)),
-            Ok(_) => {}
-            Err(error) if error.says(Refusal::NoNode) => {}
-            Err(error) => return Err(error),
+        match read(session, name).await? {
+            Some(node) if session.is_own(&node) => return Ok((Some(name.clone()), names)),
+            Some(_) | None => {}
         }
     }
     Ok((None, names))
+}
+
+/// Reads a candidate; `None` if it is gone.
+async fn read(session: &Session, name: &str) -> Result<Option<Node>, Error> {
+    let path = format!("{ELECTION}/{name}");
+    match session.surely(async || session.read(&path).await).await {
+        Ok(node) => Ok(Some(node)),
+        Err(error) if error.says(Refusal::NoNode) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads who takes part, at most [`PEERS_MAX`]; what isn't understood is left out.
@@ -81,11 +89,8 @@ pub(super) async fn peers(session: &Session) -> Result<Vec<Peer>, Error> {
     names.sort_unstable();
     let mut peers = Vec::new();
     for name in names.iter().take(PEERS_MAX) {
-        match session.read(&format!("{ELECTION}/{name}")).await {
-            Ok(node) => peers.extend(serde_json::from_slice::<Peer>(&node.bytes).ok()),
-            Err(error) if error.says(Refusal::NoNode) => {}
-            Err(error) => return Err(error),
-        }
+        let node = read(session, name).await?;
+        peers.extend(node.and_then(|node| serde_json::from_slice::<Peer>(&node.bytes).ok()));
     }
     Ok(peers)
 }

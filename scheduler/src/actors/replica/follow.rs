@@ -12,7 +12,7 @@ use crate::journal::ring::{self, Next, Ring};
 use crate::metrics;
 use crate::replica::Mode;
 use crate::store::At;
-use crate::store::standing::standing;
+use crate::store::standing::{Standing, standing};
 
 impl Replica {
     /// Reads the journal to its end, and makes sure that this replica may take part.
@@ -22,7 +22,8 @@ impl Replica {
     /// Why it can't, for people; nothing is lost, and trying again may help.
     pub(super) async fn catch_up(&mut self, ring: &Ring) -> Result<(), String> {
         let failed = |error: ring::Error| chain(&error);
-        if self.known.journal.is_none() {
+        if self.known.position == 0 {
+            self.check_floor(ring)?;
             self.restore(ring).await?;
         } else {
             self.check_history(ring).await?;
@@ -55,6 +56,17 @@ impl Replica {
         standing.problem(&at).map_or(Ok(()), Err)
     }
 
+    /// Makes sure that it is the journal that was once followed here, if that is known.
+    fn check_floor(&self, ring: &Ring) -> Result<(), String> {
+        let other = self.known.floor.as_ref().filter(|floor| floor.journal != ring.id());
+        other.and_then(|floor| Standing::Other.problem(floor)).map_or(Ok(()), Err)
+    }
+
+    /// Tells whether a journal was ever followed here.
+    pub(super) fn has_followed(&self) -> bool {
+        self.known.position > 0 || self.known.floor.is_some()
+    }
+
     async fn take(&mut self, bytes: Arc<[u8]>) -> Result<(), String> {
         let (first, entries) = codec::decode_batch(&bytes).map_err(|error| chain(&error))?;
         if entries.is_empty() {
@@ -64,7 +76,8 @@ impl Replica {
         let expected = self.known.state.index.next();
         if first != expected {
             let batch = self.known.position + 1;
-            return Err(format!("batch {batch} begins with entry {}, not {}", first.0, expected.0));
+            let next = "restore ZooKeeper from a backup";
+            return Err(format!("batch {batch} begins with entry {}, not {}; {next}", first.0, expected.0));
         }
         self.apply(&entries, bytes);
         self.tell(director::Input::Followed(first, entries)).await;
@@ -76,14 +89,23 @@ impl Replica {
         let (mode, problem) = (Mode::Standby, "this replica reads the journal".to_owned());
         self.show(mode, problem);
         let recovered = ring.recover().await.map_err(|error| chain(&error))?;
-        let state = crate::start::state(&recovered).map_err(|failure| failure.text)?;
-        if state.index < self.known.state.index {
-            let (has, had) = (state.index.0, self.known.state.index.0);
-            return Err(format!("the journal in ZooKeeper ends with entry {has}, though it once had entry {had}"));
+        let position = ring.position();
+        if let Some(floor) = self.known.floor.as_ref().filter(|floor| floor.batch > position) {
+            return Standing::Ahead.problem(floor).map_or(Ok(()), Err);
         }
         let last_crc32 = recovered.batches.last().map(|(_, bytes)| crc32fast::hash(bytes));
-        let (journal, position) = (Some(ring.id().to_owned()), ring.position());
-        self.known = Known { journal, position, last_crc32, state: state.clone() };
+        // Very many tasks take long, and this thread has others to serve.
+        let folded = tokio::task::spawn_blocking(move || crate::start::state(&recovered)).await;
+        let state = folded.map_err(|error| error.to_string())?.map_err(|failure| failure.text)?;
+        if state.index < self.known.state.index {
+            let (has, had) = (state.index.0, self.known.state.index.0);
+            let next = "restore ZooKeeper from a newer backup";
+            return Err(format!(
+                "the journal in ZooKeeper ends with entry {has}, though it once had entry {had}; {next}"
+            ));
+        }
+        self.known =
+            Known { journal: Some(ring.id().to_owned()), position, floor: None, last_crc32, state: state.clone() };
         self.reset_copy();
         self.tell(director::Input::Restored(Box::new(state))).await;
         Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use epic_common::machine::Machine as _;
 use epic_scheduler_core::director;
 use epic_scheduler_core::election;
+use epic_scheduler_core::state::State;
 use tracing::{info, warn};
 
 use super::{CLOSE_WITHIN, Proposal, Replica, Turn, candidacy};
@@ -47,7 +48,7 @@ impl Replica {
             Ok(Append::Durable(_)) => {}
             Ok(Append::Deposed) => return Ok(false),
             Err(ring::Error::SnapshotNeeded { .. }) => {
-                let snapshot = codec::encode_snapshot(state);
+                let snapshot = encoded(state.clone()).await?;
                 turn.ring.snapshot(self.known.position, &snapshot).await.map_err(failed)?;
                 return Ok(false);
             }
@@ -59,6 +60,9 @@ impl Replica {
         self.tell(director::Input::Time { journal: self.known.state.at, clock: claimed }).await;
         let peers = candidacy::peers(turn.ring.session()).await.map_err(|error| chain(&error))?;
         self.tell(director::Input::Elder(peers::elder(&peers))).await;
+        self.ends.peers.send_replace(Arc::new(peers));
+        let agreed = turn.ring.session().timeout() / 3;
+        self.tell(director::Input::Fresh(agreed)).await;
         self.tell(director::Input::Lead { claimed: Some(claimed) }).await;
         turn.leading = Some((epoch, claimed));
         metrics::claimed();
@@ -78,7 +82,10 @@ impl Replica {
             Arc::clone(&bytes),
             Box::pin(async move {
                 if let Some(state) = needed {
-                    ring.snapshot(batch - 1, &codec::encode_snapshot(&state)).await?;
+                    // Without it the append says that it needs one.
+                    if let Ok(bytes) = encoded(state).await {
+                        ring.snapshot(batch - 1, &bytes).await?;
+                    }
                 }
                 ring.append(batch, epoch, &bytes).await
             }),
@@ -116,9 +123,7 @@ impl Replica {
         }
         let (ring, batch, state) = (turn.ring, self.known.position, self.known.state.clone());
         turn.snapshotting = Some(Box::pin(async move {
-            let Ok(bytes) = tokio::task::spawn_blocking(move || codec::encode_snapshot(&state)).await else {
-                return Ok(());
-            };
+            let Ok(bytes) = encoded(state).await else { return Ok(()) };
             let length = bytes.len();
             ring.snapshot(batch, &bytes).await?;
             metrics::snapshot(length);
@@ -152,4 +157,10 @@ impl Replica {
     fn drain(&mut self) {
         while self.ends.proposals.try_recv().is_ok() {}
     }
+}
+
+/// Writes a state of very many tasks, which takes long, where nobody waits for this thread.
+async fn encoded(state: State) -> Result<Vec<u8>, String> {
+    let encoded = tokio::task::spawn_blocking(move || codec::encode_snapshot(&state)).await;
+    encoded.map_err(|error| error.to_string())
 }

@@ -24,7 +24,7 @@ use crate::journal::ring::{self, Append, Ring};
 use crate::metrics;
 use crate::peers::{self, Peer};
 use crate::replica::{Mode, Replica as Shown};
-use crate::store::Keeper;
+use crate::store::{At, Keeper};
 use crate::zookeeper::{Connect, Session, State as Link};
 
 /// A batch that the leader wants durable.
@@ -60,6 +60,8 @@ pub struct Known {
     pub journal: Option<String>,
     /// The number of the last batch that was applied.
     pub position: u64,
+    /// What was once followed and is not known any more: a journal without it is another one, or has lost something.
+    pub floor: Option<At>,
     /// The checksum of that batch, if it is known: another batch of the same number is another history.
     pub last_crc32: Option<u32>,
     /// The sum of all batches up to it.
@@ -79,8 +81,6 @@ pub struct Ends {
     pub shown: watch::Sender<Shown>,
     /// Where those that take part go.
     pub peers: watch::Sender<Arc<Vec<Peer>>>,
-    /// Ends it in good order.
-    pub stop: oneshot::Receiver<()>,
     /// The driver's clock.
     pub clock: Clock,
 }
@@ -124,21 +124,21 @@ impl Replica {
         Self { terms, known, ends }
     }
 
-    /// Takes part until it is stopped: whatever is wrong is shown, and tried again.
-    pub async fn run(mut self) {
-        self.take_part().await;
+    /// Takes part until `stop` says so: whatever is wrong is shown, and tried again.
+    pub async fn run(mut self, mut stop: oneshot::Receiver<()>) {
+        self.take_part(&mut stop).await;
         if !self.ends.keeper.close(CLOSE_WITHIN).await {
             warn!("the copy on this replica's disk lacks what came last; the journal has it");
         }
     }
 
-    async fn take_part(&mut self) {
+    async fn take_part(&mut self, stop: &mut oneshot::Receiver<()>) {
         let mut failures = 0;
         loop {
-            let why = match self.begin().await {
+            let why = match self.begin(stop).await {
                 Ok(Some(ring)) => {
                     failures = 0;
-                    let over = self.live(&ring).await;
+                    let over = self.live(&ring, stop).await;
                     ring.session().clone().close(CLOSE_WITHIN).await;
                     metrics::connected(false);
                     match over {
@@ -155,31 +155,33 @@ impl Replica {
             }
             self.show(Mode::Standby, why);
             tokio::select! {
-                _ = &mut self.ends.stop => return,
+                _ = &mut *stop => return,
                 () = tokio::time::sleep(RETRY.jittered(failures, self.ends.clock.now().0)) => {}
             }
         }
     }
 
     /// Opens the journal and reads it to its end; `None` if it is stopped meanwhile.
-    async fn begin(&mut self) -> Result<Option<Ring>, String> {
+    async fn begin(&mut self, stop: &mut oneshot::Receiver<()>) -> Result<Option<Ring>, String> {
         let opened = tokio::select! {
-            _ = &mut self.ends.stop => return Ok(None),
-            opened = open(&self.terms.connect) => opened,
+            _ = &mut *stop => return Ok(None),
+            opened = open(&self.terms.connect, self.has_followed()) => opened,
         };
         let ring = opened?;
         metrics::connected(true);
-        match self.catch_up(&ring).await {
-            Ok(()) => Ok(Some(ring)),
-            Err(why) => {
-                ring.session().clone().close(CLOSE_WITHIN).await;
-                metrics::connected(false);
-                Err(why)
-            }
+        let caught_up = tokio::select! {
+            _ = &mut *stop => Ok(false),
+            caught_up = self.catch_up(&ring) => caught_up.map(|()| true),
+        };
+        if caught_up == Ok(true) {
+            return Ok(Some(ring));
         }
+        ring.session().clone().close(CLOSE_WITHIN).await;
+        metrics::connected(false);
+        caught_up.map(|_| None)
     }
 
-    async fn live(&mut self, ring: &Ring) -> Over {
+    async fn live(&mut self, ring: &Ring, stop: &mut oneshot::Receiver<()>) -> Over {
         let mut turn = Turn {
             ring,
             election: Election::new(RETRY),
@@ -200,7 +202,7 @@ impl Replica {
             let deadline = self.deadline(&turn);
             tokio::select! {
                 biased;
-                _ = &mut self.ends.stop => {
+                _ = &mut *stop => {
                     self.finish(&mut turn).await;
                     return Over::Stopped;
                 }
@@ -270,8 +272,7 @@ impl Replica {
                     turn.election.handle(self.ends.clock.now(), input);
                 }
                 election::Output::List(ask) => {
-                    let own = turn.election.own().map(str::to_owned);
-                    let input = candidacy::list(session, ask, own.as_deref()).await;
+                    let input = candidacy::list(session, ask).await;
                     turn.election.handle(self.ends.clock.now(), input);
                 }
                 election::Output::Watch { ask, predecessor } => {
@@ -299,7 +300,8 @@ impl Replica {
     /// Says how long there is nothing to do of its own.
     fn deadline(&self, turn: &Turn<'_>) -> Option<Duration> {
         let is_idle = turn.appending.is_none();
-        let since = turn.leading.filter(|_| is_idle).map(|(_, since)| since);
+        let can = is_idle && turn.ring.session().state() == Link::Connected;
+        let since = turn.leading.filter(|_| can).map(|(_, since)| since);
         let abdicate = since.zip(self.terms.leading_time_max).map(|(since, most)| since + most);
         let next = [turn.election.deadline(), abdicate].into_iter().flatten().min();
         next.map(|at| at.since(self.ends.clock.now()))
@@ -353,9 +355,21 @@ impl Replica {
 }
 
 /// Connects, and opens the journal that is there.
-async fn open(connect: &Connect) -> Result<Ring, String> {
+///
+/// Whoever has followed one must not be told to make a new one: what ZooKeeper has lost would be lost for good.
+async fn open(connect: &Connect, has_followed: bool) -> Result<Ring, String> {
     let session = Session::connect(connect, connect.session_timeout).await.map_err(|error| chain(&error))?;
-    Ring::open(session).await.map_err(|error| chain(&error))
+    Ring::open(session).await.map_err(|error| {
+        let ring::Error::NotInitialised { url, .. } = &error else { return chain(&error) };
+        if !has_followed {
+            return chain(&error);
+        }
+        format!(
+            "there is no journal at {url} any more, though this replica has followed one there: restore ZooKeeper, or stop \
+             all replicas, make a backup of the one that got furthest with epic-scheduler state backup, and restore it \
+             with epic-scheduler state restore FILE --zk URL"
+        )
+    })
 }
 
 /// Asks who takes part, after a while.

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use uuid::Uuid;
 
-use super::init::{JOURNAL, POINTER, Root, lay_out, read, write_root, written};
+use super::init::{ELECTION, JOURNAL, POINTER, Root, lay_out, read, write_root, written};
 use super::tally::Tally;
 use super::{Append, Error, Initialised, Next, Ring, SLOTS};
 use crate::zookeeper::{Refusal, Session};
@@ -64,7 +64,9 @@ pub async fn look(session: &Session) -> Result<Place, Error> {
 pub async fn prepare(session: &Session) -> Result<(), Error> {
     match look(session).await? {
         Place::Begun | Place::Used => Err(occupied(session)),
-        Place::Empty => Ok(()),
+        Place::Empty if session.surely(|| session.children(ELECTION)).await?.is_empty() => Ok(()),
+        // A replica would write the first batch before us.
+        Place::Empty => Err(Error::Attended { url: session.path().to_string() }),
         Place::Free => {
             session.surely(|| session.create_root()).await?;
             lay_out(session, SLOTS).await

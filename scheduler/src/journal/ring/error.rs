@@ -13,6 +13,12 @@ pub enum Error {
         /// Whether somebody began.
         begun: bool,
     },
+    /// Replicas wait there for the first one to lead.
+    #[error("replicas run on the journal at {url}; stop them first, then do this again")]
+    Attended {
+        /// The place.
+        url: String,
+    },
     /// Something else is there.
     #[error("{url} holds something that is no journal of this program; choose another path with --zk")]
     NotOurs {

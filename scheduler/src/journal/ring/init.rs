@@ -176,6 +176,8 @@ pub(super) const SNAPSHOTS: &str = "/snapshots";
 pub(super) const POINTER: &str = "/snapshot";
 /// What tries the servers' limit; made by whoever tries first.
 pub(super) const PROBE: &str = "/probe";
-const NODES: [&str; 4] = [JOURNAL, SNAPSHOTS, POINTER, "/election"];
+/// The parent of the candidates.
+pub(super) const ELECTION: &str = "/election";
+const NODES: [&str; 4] = [JOURNAL, SNAPSHOTS, POINTER, ELECTION];
 const FORMAT: u32 = 1;
 const MADE_AT_ONCE: usize = 64;
