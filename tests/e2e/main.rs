@@ -9,6 +9,7 @@ mod crash;
 mod ensemble;
 mod errors;
 mod framework;
+mod garbage;
 mod ha;
 mod identity;
 mod kit;

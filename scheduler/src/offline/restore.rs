@@ -14,6 +14,7 @@ use crate::journal::local::{self, Local};
 use crate::journal::ring::{self, Initialised};
 use crate::journal::{Snapshot, codec};
 use crate::mesos::masters::ZooKeeperPath;
+use crate::store;
 
 /// Restores it to a state directory or to `ZooKeeper`.
 ///
@@ -58,6 +59,11 @@ async fn to_zookeeper(asked: &Restore, zk: &ZooKeeperPath, state: State) -> Resu
 
 fn to_directory(asked: &Restore, dir: &Path, batch: u64, state: &State) -> Result<String, Failure> {
     let _lock = local::lock(dir)?;
+    if store::forget::is_there(dir) {
+        let next =
+            "choose another directory; or restore it to ZooKeeper with --zk, or run epic-scheduler state forget first";
+        return Err(refused(format!("{} belongs to a replica with its journal in ZooKeeper: {next}", dir.display())));
+    }
     let there = dir.join("journal").exists() || dir.join("fence").exists();
     if let Some(objection) = there.then(|| objection(dir, state)).flatten().filter(|_| !asked.yes) {
         let what = "the old journal would be set aside, not removed; nothing was done, repeat it with --yes";

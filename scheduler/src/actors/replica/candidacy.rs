@@ -55,26 +55,43 @@ pub(super) async fn list(session: &Session, ask: Ask) -> Input {
 }
 
 /// The lowest of this session's candidates is the one that counts: a creation whose answer was lost may have made one
-/// all the same, and whoever waited for its own would wait for ever.
+/// all the same, and whoever waited for its own would wait for ever. A node that no session keeps is no candidate.
 async fn listed(session: &Session) -> Result<(Option<String>, Vec<String>), Error> {
     session.surely(async || session.sync().await).await?;
-    let mut names = session.surely(async || session.children(ELECTION).await).await?;
-    names.sort_unstable();
-    for name in &names {
-        match read(session, name).await? {
-            Some(node) if session.is_own(&node) => return Ok((Some(name.clone()), names)),
-            Some(_) | None => {}
+    let mut all = session.surely(async || session.children(ELECTION).await).await?;
+    all.sort_unstable();
+    let mut names = Vec::new();
+    for name in all {
+        match read(session, &name).await? {
+            Candidate::Known(node) if session.is_own(&node) => {
+                names.push(name.clone());
+                return Ok((Some(name), names));
+            }
+            Candidate::Known(node) if node.owner == 0 => warn!(name, "a node of the election that is no candidate"),
+            Candidate::Known(_) | Candidate::Hidden => names.push(name),
+            Candidate::Gone => {}
         }
     }
     Ok((None, names))
 }
 
-/// Reads a candidate; `None` if it is gone.
-async fn read(session: &Session, name: &str) -> Result<Option<Node>, Error> {
+/// What is found where a candidate was listed.
+enum Candidate {
+    Known(Node),
+    /// This replica may not read it: one that was started with other credentials.
+    Hidden,
+    Gone,
+}
+
+async fn read(session: &Session, name: &str) -> Result<Candidate, Error> {
     let path = format!("{ELECTION}/{name}");
     match session.surely(async || session.read(&path).await).await {
-        Ok(node) => Ok(Some(node)),
-        Err(error) if error.says(Refusal::NoNode) => Ok(None),
+        Ok(node) => Ok(Candidate::Known(node)),
+        Err(error) if error.says(Refusal::NoNode) => Ok(Candidate::Gone),
+        Err(error) if error.says(Refusal::NoAuth) => {
+            warn!(error = chain(&error), "a replica has other credentials in --zk than this one");
+            Ok(Candidate::Hidden)
+        }
         Err(error) => Err(error),
     }
 }
@@ -89,8 +106,12 @@ pub(super) async fn peers(session: &Session) -> Result<Vec<Peer>, Error> {
     names.sort_unstable();
     let mut peers = Vec::new();
     for name in names.iter().take(PEERS_MAX) {
-        let node = read(session, name).await?;
-        peers.extend(node.and_then(|node| serde_json::from_slice::<Peer>(&node.bytes).ok()));
+        if let Candidate::Known(node) = read(session, name).await?
+            && let Ok(peer) = serde_json::from_slice::<Peer>(&node.bytes)
+            && node.owner != 0
+        {
+            peers.push(peer);
+        }
     }
     Ok(peers)
 }

@@ -68,14 +68,15 @@ impl Replica {
     }
 
     async fn take(&mut self, bytes: Arc<[u8]>) -> Result<(), String> {
-        let (first, entries) = codec::decode_batch(&bytes).map_err(|error| chain(&error))?;
+        let batch = self.known.position + 1;
+        let unreadable = |error| format!("cannot read batch {batch} of the journal: {}", chain(&error));
+        let (first, entries) = codec::decode_batch(&bytes).map_err(unreadable)?;
         if entries.is_empty() {
             self.apply(&entries, bytes);
             return Ok(());
         }
         let expected = self.known.state.index.next();
         if first != expected {
-            let batch = self.known.position + 1;
             let next = "restore ZooKeeper from a backup";
             return Err(format!("batch {batch} begins with entry {}, not {}; {next}", first.0, expected.0));
         }

@@ -13,8 +13,8 @@ use epic_common::time::Timestamp;
 use epic_common_io::driver::{Clock, Inbox};
 use epic_scheduler_core::director;
 use epic_scheduler_core::election::{self, Election};
-use epic_scheduler_core::state::State;
 use epic_scheduler_core::state::entry::{Entry, Index};
+use epic_scheduler_core::state::{Leader, State};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
@@ -91,6 +91,8 @@ pub struct Replica {
     terms: Terms,
     known: Known,
     ends: Ends,
+    /// Whoever led in this epoch, or before it, leads no more unless it still takes part.
+    asked_in: u64,
 }
 
 /// Why one session is over.
@@ -112,6 +114,8 @@ struct Turn<'a> {
     snapshotting: Option<Work<'a, Result<(), ring::Error>>>,
     /// Whoever takes part is being looked up, or will be in a moment.
     asking: Option<Work<'a, Option<Vec<Peer>>>>,
+    /// The epoch before that.
+    asked_in: u64,
 }
 
 /// An append that is under way.
@@ -121,7 +125,7 @@ impl Replica {
     /// Puts it together; nothing is connected to before [`run`](Self::run).
     #[must_use]
     pub const fn new(terms: Terms, known: Known, ends: Ends) -> Self {
-        Self { terms, known, ends }
+        Self { terms, known, ends, asked_in: 0 }
     }
 
     /// Takes part until `stop` says so: whatever is wrong is shown, and tried again.
@@ -190,6 +194,7 @@ impl Replica {
             appending: None,
             snapshotting: None,
             asking: Some(ask(ring.session(), Duration::ZERO)),
+            asked_in: 0,
         };
         let mut states = ring.session().states();
         turn.election.handle(self.ends.clock.now(), election::Input::Connected);
@@ -225,9 +230,10 @@ impl Replica {
                     }
                 }
                 peers = done(turn.asking.as_mut()) => {
+                    let asked_in = std::mem::replace(&mut turn.asked_in, self.known.state.epoch());
                     turn.asking = Some(ask(ring.session(), PEERS_EVERY));
                     self.keep_whole();
-                    self.heard_of(peers).await;
+                    self.heard_of(peers, asked_in).await;
                 }
                 next = ring.next(self.known.position), if turn.leading.is_none() => {
                     if let Err(why) = self.follow(ring, next).await {
@@ -258,6 +264,9 @@ impl Replica {
             }
         };
         turn.election.handle(self.ends.clock.now(), input);
+        let mode = self.ends.shown.borrow().mode;
+        let problem = if state == Link::Connected { "" } else { "ZooKeeper doesn't answer just now" };
+        self.show(mode, problem.to_owned());
         None
     }
 
@@ -318,10 +327,19 @@ impl Replica {
     }
 
     /// Passes on who takes part.
-    async fn heard_of(&self, peers: Option<Vec<Peer>>) {
-        let Some(peers) = peers.filter(|peers| **self.ends.peers.borrow() != *peers) else { return };
+    async fn heard_of(&mut self, peers: Option<Vec<Peer>>, asked_in: u64) {
+        let Some(peers) = peers else { return };
+        self.asked_in = asked_in;
+        if **self.ends.peers.borrow() == peers {
+            return;
+        }
         self.tell(director::Input::Elder(peers::elder(&peers))).await;
         self.ends.peers.send_replace(Arc::new(peers));
+        let (mode, problem) = {
+            let shown = self.ends.shown.borrow();
+            (shown.mode, shown.problem.clone())
+        };
+        self.show(mode, problem);
     }
 
     /// Shows itself before the first connection.
@@ -338,7 +356,11 @@ impl Replica {
     }
 
     fn show(&self, mode: Mode, problem: String) {
-        let leader = self.known.state.leader.as_ref();
+        // Whoever led and takes part no more doesn't lead; neither is it known of anybody while something is wrong.
+        let peers = Arc::clone(&self.ends.peers.borrow());
+        let takes_part =
+            |leader: &&Leader| leader.epoch > self.asked_in || peers.iter().any(|peer| peer.replica == leader.replica);
+        let leader = self.known.state.leader.as_ref().filter(|_| problem.is_empty()).filter(takes_part);
         let shown = Shown {
             mode,
             advertise: self.terms.advertise.clone(),

@@ -91,8 +91,8 @@ pub enum Error {
     Pointer {
         /// The journal's path.
         path: String,
-        /// What is wrong with it.
-        source: serde_json::Error,
+        /// What is wrong with it; `None` if it says what can't be.
+        source: Option<serde_json::Error>,
     },
     /// What once was durable isn't there: ZooKeeper was emptied or restored.
     #[error(

@@ -173,8 +173,8 @@ impl Ring {
         }
         let is_at_end = matches!(self.read_slot(position + 1).await?, Slot::Unwritten);
         if is_at_end {
-            self.refresh().await?;
             self.tally().at_end(position);
+            self.refresh().await?;
         }
         Ok(is_at_end)
     }

@@ -69,6 +69,9 @@ impl Ring {
             return Err(Error::NotASnapshot { batch, position });
         }
         let before = self.pointed().await?;
+        if before.batch() > position {
+            return Err(Error::Pointer { path: self.session.whole("/"), source: None });
+        }
         if self.is_held(batch, &before) {
             self.tally().snapshot_stands(before.batch());
             return Ok(());
@@ -125,15 +128,27 @@ impl Ring {
     /// Finds out what snapshot others have taken.
     pub(super) async fn refresh(&self) -> Result<(), Error> {
         let batch = self.pointed().await?.batch();
-        self.tally().snapshot_stands(batch);
+        let mut tally = self.tally();
+        // A snapshot of what isn't there yet can't be.
+        let known = batch.min(tally.position);
+        tally.snapshot_stands(known);
         Ok(())
     }
 
     async fn pointed(&self) -> Result<Pointed, Error> {
         let node = self.session.surely(|| self.session.read(POINTER)).await?;
-        let read = || if node.bytes.is_empty() { Ok(None) } else { serde_json::from_slice(&node.bytes).map(Some) };
-        let pointer = read().map_err(|source| Error::Pointer { path: self.session.whole("/"), source })?;
-        Ok(Pointed { pointer, version: node.version })
+        let path = || self.session.whole("/");
+        if node.bytes.is_empty() {
+            return Ok(Pointed { pointer: None, version: node.version });
+        }
+        let read = serde_json::from_slice::<Pointer>(&node.bytes);
+        let pointer = read.map_err(|source| Error::Pointer { path: path(), source: Some(source) })?;
+        let previous = pointer.previous.as_deref();
+        let can_be = |pointer: &Pointer| pointer.can_be(self.root.slots);
+        if !can_be(&pointer) || previous.is_some_and(|previous| !can_be(previous) || previous.batch >= pointer.batch) {
+            return Err(Error::Pointer { path: path(), source: None });
+        }
+        Ok(Pointed { pointer: Some(pointer), version: node.version })
     }
 
     async fn write_chunks(&self, batch: u64, bytes: &[u8]) -> Result<Pointer, Error> {
@@ -217,6 +232,15 @@ impl Ring {
     }
 }
 
+impl Pointer {
+    /// Tells whether a snapshot can be so at all; what is read by it is checked against its checksum.
+    fn can_be(&self, slots: u32) -> bool {
+        let laps = self.batch / u64::from(slots);
+        let chunks = self.bytes.div_ceil(CHUNK_BYTES_MAX as u64);
+        i32::try_from(laps + 1).is_ok() && self.bytes <= SNAPSHOT_BYTES_MAX && u64::from(self.chunks) == chunks
+    }
+}
+
 impl Pointed {
     fn batch(&self) -> u64 {
         self.pointer.as_ref().map_or(0, |pointer| pointer.batch)
@@ -251,4 +275,6 @@ fn batch_of(name: &str) -> Option<u64> {
 }
 
 const CHUNK_BYTES_MAX: usize = 256 << 10;
+/// More than a ZooKeeper server could hold: 4 GiB.
+const SNAPSHOT_BYTES_MAX: u64 = 4 << 30;
 const CHUNKS_AT_ONCE: usize = 4;
