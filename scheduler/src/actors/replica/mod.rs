@@ -3,6 +3,7 @@
 mod candidacy;
 mod follow;
 mod lead;
+mod shown;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,8 +14,8 @@ use epic_common::time::Timestamp;
 use epic_common_io::driver::{Clock, Inbox};
 use epic_scheduler_core::director;
 use epic_scheduler_core::election::{self, Election};
+use epic_scheduler_core::state::State;
 use epic_scheduler_core::state::entry::{Entry, Index};
-use epic_scheduler_core::state::{Leader, State};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
@@ -22,7 +23,7 @@ use crate::actors::work::{Work, done, sleep_for};
 use crate::chain;
 use crate::journal::ring::{self, Append, Ring};
 use crate::metrics;
-use crate::peers::{self, Peer};
+use crate::peers::Peer;
 use crate::replica::{Mode, Replica as Shown};
 use crate::store::{At, Keeper};
 use crate::zookeeper::{Connect, Session, State as Link};
@@ -326,53 +327,9 @@ impl Replica {
         }
     }
 
-    /// Passes on who takes part.
-    async fn heard_of(&mut self, peers: Option<Vec<Peer>>, asked_in: u64) {
-        let Some(peers) = peers else { return };
-        self.asked_in = asked_in;
-        if **self.ends.peers.borrow() == peers {
-            return;
-        }
-        self.tell(director::Input::Elder(peers::elder(&peers))).await;
-        self.ends.peers.send_replace(Arc::new(peers));
-        let (mode, problem) = {
-            let shown = self.ends.shown.borrow();
-            (shown.mode, shown.problem.clone())
-        };
-        self.show(mode, problem);
-    }
-
-    /// Shows itself before the first connection.
-    pub fn show_connecting(&self) {
-        self.show(
-            Mode::Standby,
-            format!("ZooKeeper at {} has not answered yet", self.terms.connect.path.servers.join(",")),
-        );
-    }
-
     async fn tell(&self, input: director::Input) {
         // A director that has ended is noticed by whoever started it.
         self.ends.inbox.put(input).await.ok();
-    }
-
-    fn show(&self, mode: Mode, problem: String) {
-        // Whoever led and takes part no more doesn't lead; neither is it known of anybody while something is wrong.
-        let peers = Arc::clone(&self.ends.peers.borrow());
-        let takes_part =
-            |leader: &&Leader| leader.epoch > self.asked_in || peers.iter().any(|peer| peer.replica == leader.replica);
-        let leader = self.known.state.leader.as_ref().filter(|_| problem.is_empty()).filter(takes_part);
-        let shown = Shown {
-            mode,
-            advertise: self.terms.advertise.clone(),
-            leader: leader.map(|leader| leader.advertise.clone()),
-            since: leader.map(|leader| leader.since),
-            epoch: self.known.state.epoch(),
-            index: self.known.state.index.0,
-            caught_up: problem.is_empty(),
-            problem,
-        };
-        metrics::replica(&shown);
-        self.ends.shown.send_replace(shown);
     }
 }
 
