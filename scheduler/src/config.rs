@@ -25,7 +25,7 @@ use crate::mesos::masters::{Masters, ZooKeeperPath};
 /// Logs go to stderr; the variable `EPIC_LOG` chooses how much, such as `debug` or `warn,epic_scheduler=info`.
 ///
 /// Exit codes: 0 ended as asked; 64 the options are wrong; 65 a bundle, platform file or journal can't be used; 69 Mesos
-/// refuses us (role, credentials), or ZooKeeper can't be used; 74 the state directory can't be read or written, or a port is in use. A failed
+/// refuses us (role, credentials), or `init` can't use ZooKeeper; 74 the state directory can't be read or written, or a port is in use. A failed
 /// assertion ends it with SIGABRT. The last line on stderr says why.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "epic-scheduler", version)]

@@ -22,7 +22,7 @@ pub enum Code {
     Usage,
     /// 65: a bundle, platform file or journal can't be used.
     Data,
-    /// 69: Mesos refuses us.
+    /// 69: Mesos refuses us, or a verb can't use ZooKeeper.
     Unavailable,
     /// 74: disk or port can't be used.
     Io,

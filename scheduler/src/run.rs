@@ -127,11 +127,15 @@ async fn seed(
     }
     let is_alone = replica.borrow().mode == Mode::Alone;
     let token = (is_alone || known.is_none()).then_some(Wish::SetToken(token));
-    for wish in [token, platform].into_iter().flatten() {
+    'wishes: for wish in [token, platform].into_iter().flatten() {
         // Whoever leads meanwhile has its own token and platform, or none: then it is asked for again.
         let answer = loop {
             if replica.wait_for(|replica| replica.mode.decides()).await.is_err() {
                 return;
+            }
+            let is_set = !is_alone && published.borrow().state.token.is_some();
+            if matches!(wish, Wish::SetToken(_)) && is_set {
+                continue 'wishes;
             }
             let (waits, answer) = oneshot::channel();
             if ask.send((Request { wish: wish.clone(), key: None }, waits)).await.is_err() {
