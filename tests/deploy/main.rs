@@ -1,0 +1,3 @@
+//! Tests of what the project is deployed with: each artifact is given to the tool that will run it.
+
+mod tools;
