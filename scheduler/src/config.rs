@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use connect::ConnectOptions;
+use reach::{Elsewhere, ReachOptions};
 
 use crate::mesos::masters::{Masters, ZooKeeperPath};
 
@@ -60,13 +60,9 @@ pub struct Config {
     #[arg(long, env = "EPIC_STATE_DIR", value_name = "DIR")]
     pub state_dir: PathBuf,
 
-    /// Where HTTP is served
-    #[arg(long, env = "EPIC_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
-    pub listen: SocketAddr,
-
-    /// Where agents and people reach this scheduler [default: http://<--listen>]
-    #[arg(long, env = "EPIC_ADVERTISE", value_name = "URL")]
-    pub advertise: Option<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a text here would replace that of the whole command")]
+    pub reach: ReachOptions,
 
     /// The platform's bundle; fills an empty journal with one member of each role, or as many as the bundle needs at least
     #[arg(long, env = "EPIC_BIN", value_name = "FILE", conflicts_with = "platform")]
@@ -182,17 +178,15 @@ impl Config {
         let matches = matches.map_err(|error| refusal(error, &args, path.map(|path| (path, &all[args.len()..]))))?;
         let config = Self::from_arg_matches(&matches).map_err(|error| refusal(error, &args, None))?;
         config.check_credentials()?;
-        config.check_advertise()?;
+        config.check_reach()?;
         config.check_token()?;
         config.connect.check()?;
         Ok(config)
     }
 
-    /// Returns where agents and people reach this scheduler, without a slash at the end.
-    #[must_use]
-    pub fn advertised(&self) -> String {
-        let url = self.advertise.clone().unwrap_or_else(|| format!("http://{}", self.listen));
-        url.trim_end_matches('/').to_owned()
+    fn check_reach(&self) -> Result<(), Error> {
+        let (masters, zookeepers) = (hosts(&self.master), self.zk.as_ref().map(servers).unwrap_or_default());
+        self.reach.check(&Elsewhere { masters: &masters, zookeepers: &zookeepers })
     }
 
     /// A name without a secret proves nothing, and a secret belongs to a name.
@@ -218,47 +212,6 @@ impl Config {
             (Some(_), Some(_)) | (None, Some(_) | None) => Ok(()),
         }
     }
-
-    /// Agents on other machines could not fetch the executor from a loopback address.
-    fn check_advertise(&self) -> Result<(), Error> {
-        let advertised = self.advertised();
-        let option = if self.advertise.is_some() { "--advertise" } else { "--listen" };
-        let next = "name an address that agents can reach with --advertise http://HOST:PORT";
-        let url = reqwest::Url::parse(&advertised)
-            .map_err(|error| Error::Unfit(format!("--advertise \"{advertised}\" is not a URL: {error}; {next}")))?;
-        let host = url.host_str().unwrap_or_default();
-        if host.is_empty() || url.scheme() != "http" {
-            let why = "agents fetch artifacts over http and check their digests";
-            return Err(Error::Unfit(format!("--advertise \"{advertised}\" must be http://HOST:PORT: {why}")));
-        }
-        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-            let problem = "may have a host, a port and a path, nothing else";
-            return Err(Error::Unfit(format!("--advertise for host {host} {problem}; {next}")));
-        }
-        if address(host).is_some_and(|address| address.is_unspecified()) {
-            return Err(Error::Unfit(format!("{option} {host} is no address to reach this scheduler at; {next}")));
-        }
-        let elsewhere = hosts(&self.master).into_iter().find(|host| !is_loopback(host));
-        match elsewhere {
-            Some(master) if is_loopback(host) => Err(Error::Unfit(format!(
-                "{option} {host} can't be reached from other machines, and the master {master} is on one; set --listen, \
-                 and --advertise if it differs, to an address that agents can reach"
-            ))),
-            Some(_) | None => self.check_replicas(option, host),
-        }
-    }
-
-    /// Replicas on other machines could not hand changes to a loopback address.
-    fn check_replicas(&self, option: &str, host: &str) -> Result<(), Error> {
-        let elsewhere = self.zk.iter().flat_map(servers).find(|host| !is_loopback(host));
-        match elsewhere {
-            Some(server) if is_loopback(host) => Err(Error::Unfit(format!(
-                "{option} {host} can't be reached from other machines, and the ZooKeeper server {server} is on one; set \
-                 --listen, and --advertise if it differs, to an address that other replicas can reach"
-            ))),
-            Some(_) | None => Ok(()),
-        }
-    }
 }
 
 /// Lists where masters are looked for, without ports.
@@ -272,14 +225,6 @@ fn hosts(masters: &Masters) -> Vec<String> {
 fn servers(path: &ZooKeeperPath) -> Vec<String> {
     let host = |server: &String| server.rsplit_once(':').map_or(server.clone(), |(host, _)| host.to_owned());
     path.servers.iter().map(host).collect()
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || address(host).is_some_and(|address| address.is_loopback())
-}
-
-fn address(host: &str) -> Option<IpAddr> {
-    host.trim_matches(['[', ']']).parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
 fn duration(text: &str) -> Result<Duration, epic_common::text::ParseDurationError> {
@@ -390,5 +335,6 @@ const LEADING_TIME_MIN: Duration = Duration::from_secs(10);
 pub mod connect;
 pub mod init;
 pub mod offline;
+pub mod reach;
 #[cfg(test)]
 mod tests;

@@ -60,9 +60,9 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     });
     let state = ready.state.clone();
     let inbox = Driver::start(Director::new(ready.state, ready.policy), world, clock);
-    let (show, replica) = watch::channel(Replica::alone(&config.advertised()));
+    let (show, replica) = watch::channel(Replica::alone(&config.reach.advertised()));
     let (tell, peers) = watch::channel(Arc::new(Vec::new()));
-    let holders = Holders::new(config.advertised(), peers.clone(), Arc::clone(&ready.artifacts));
+    let holders = Holders::new(config.reach.advertised(), peers.clone(), Arc::clone(&ready.artifacts));
     let holders = holders.map_err(|error| Failure::new(Code::Io, &error))?;
     let artifacts = Arc::clone(&ready.artifacts);
     // Before it can lead: no launch may be decided without knowing what is here.
@@ -83,7 +83,7 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     let server = api::serve(ready.listener, api).map_err(|error| Failure::new(Code::Io, &error))?;
     let http = server.handle();
     actix::spawn(server);
-    info!(listen = %config.listen, advertise = config.advertised(), token_file = %ready.token.path.display(), "serving");
+    info!(listen = %config.reach.listen, advertise = config.reach.advertised(), token_file = %ready.token.path.display(), "serving");
     actix::spawn(seed(ask, (published, replica), ready.token.sha256, ready.seed));
 
     let end = tokio::select! {
@@ -238,7 +238,7 @@ impl Part {
                 let terms = Terms {
                     connect,
                     id: uuid::Uuid::new_v4().to_string(),
-                    advertise: config.advertised(),
+                    advertise: config.reach.advertised(),
                     role: config.role.clone(),
                     leading_time_max: config.max_leading_time,
                 };

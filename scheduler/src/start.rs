@@ -138,7 +138,7 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
             role: config.role.clone(),
             name: config.framework_name.clone(),
             principal: config.principal.clone(),
-            webui_url: config.advertised(),
+            webui_url: config.reach.advertised(),
         },
         policy,
         listener,
@@ -196,9 +196,9 @@ pub(crate) fn listen(config: &Config) -> Result<TcpListener, Failure> {
             ""
         };
         let next = format!("{why}choose another with --listen ADDRESS:PORT");
-        Failure::text(Code::Io, format!("cannot listen on {}: {error}; {next}", config.listen))
+        Failure::text(Code::Io, format!("cannot listen on {}: {error}; {next}", config.reach.listen))
     };
-    let listener = TcpListener::bind(config.listen).map_err(failed)?;
+    let listener = TcpListener::bind(config.reach.listen).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(listener)
 }
@@ -253,7 +253,7 @@ pub(crate) fn executor(config: &Config) -> Result<PathBuf, Failure> {
 
 /// Returns the numbers that decisions depend on.
 pub(crate) fn policy(config: &Config, executor: Digest) -> Policy {
-    let mut policy = Policy::new(config.role.clone(), config.advertised(), executor);
+    let mut policy = Policy::new(config.role.clone(), config.reach.advertised_agents(), executor);
     policy.unreachable_after = config.unreachable_after;
     // What is younger than a third of the session's time-out was true a moment ago: nobody else can lead yet.
     policy.barrier = config.zk.as_ref().map(|_| config.zk_session_timeout / 3);

@@ -33,10 +33,13 @@ fn with_file(text: &str) -> (tempfile::TempDir, String) {
 #[test]
 fn what_is_not_said_has_a_default() {
     let config = read(&[MASTER, STATE]).unwrap();
-    assert_eq!((config.role.as_str(), config.listen.to_string().as_str()), ("BlueData", "127.0.0.1:8080"));
-    assert_eq!(config.advertised(), "http://127.0.0.1:8080");
+    assert_eq!((config.role.as_str(), config.reach.listen.to_string().as_str()), ("BlueData", "127.0.0.1:8080"));
+    assert_eq!(config.reach.advertised(), "http://127.0.0.1:8080");
     assert_eq!(config.unreachable_after, Duration::from_secs(300));
-    assert_eq!(read(&[MASTER, STATE, "--advertise=http://localhost:1/"]).unwrap().advertised(), "http://localhost:1");
+    assert_eq!(
+        read(&[MASTER, STATE, "--advertise=http://localhost:1/"]).unwrap().reach.advertised(),
+        "http://localhost:1"
+    );
 }
 
 #[test]
@@ -129,35 +132,6 @@ fn a_role_is_checked_as_mesos_does() {
         let said = refused(&[&format!("--role={wrong}")]);
         assert!(said.contains("a role must be a name like BlueData") && said.contains("--role"), "{wrong:?}: {said}");
     }
-}
-
-#[test]
-fn agents_are_told_an_address_that_they_can_reach() {
-    let with = |args: &[&str]| read(&[args, &[STATE]].concat()).map(|config| config.advertised());
-    let check = |args: &[&str], expected: &str| assert_eq!(with(args).unwrap(), expected, "{args:?}");
-    let fails = |args: &[&str], part: &str| {
-        let text = with(args).unwrap_err().to_string();
-        assert!(text.contains(part), "{args:?}: {text}");
-    };
-    let away = "--master=10.0.0.1:5050";
-    check(&[MASTER], "http://127.0.0.1:8080");
-    check(&["--master=localhost:5050", "--listen=[::1]:80"], "http://[::1]:80");
-    check(&[away, "--listen=10.0.0.2:1"], "http://10.0.0.2:1");
-    check(&[away, "--listen=0.0.0.0:1", "--advertise=http://epic.example:1/x/"], "http://epic.example:1/x");
-    let loopback = "can't be reached from other machines, and the master 10.0.0.1 is on one; set --listen";
-    fails(&[away], &format!("--listen 127.0.0.1 {loopback}"));
-    fails(&[away, "--advertise=http://localhost:1"], &format!("--advertise localhost {loopback}"));
-    fails(&[away, "--advertise=http://[::ffff:127.0.0.1]:1"], loopback);
-    fails(&["--master=127.0.0.1:1,10.0.0.1:1"], loopback);
-    fails(&["--master=zk://10.0.0.1:2181/mesos"], loopback);
-    fails(
-        &[MASTER, "--listen=0.0.0.0:1"],
-        "--listen 0.0.0.0 is no address to reach this scheduler at; name an address",
-    );
-    fails(&[MASTER, "--advertise=http://[::]:1"], "--advertise [::] is no address");
-    fails(&[MASTER, "--advertise=https://10.0.0.2:1"], "must be http://HOST:PORT");
-    fails(&[MASTER, "--advertise=10.0.0.2:1"], "is not a URL");
-    fails(&[MASTER, "--advertise=http://a:b@c"], "may have a host, a port and a path, nothing else");
 }
 
 /// Renders the page on options from what `--help` says.
