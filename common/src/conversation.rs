@@ -16,7 +16,7 @@ pub struct LaunchOrder {
     pub bundle: Digest,
     /// The bundle's length.
     pub bundle_bytes: u64,
-    /// Where artifacts are served, such as `http://10.0.0.1:8080`; tried in turn.
+    /// Where artifacts are served, such as `http://10.0.0.1:8080`; tried in turn, at most [`SOURCES_MAX`].
     pub artifacts: Vec<String>,
     /// What the instance may use.
     pub grant: Grant,
@@ -44,6 +44,9 @@ pub struct DocumentText {
 /// The most that a document may have, so that a task's data and a message stay small.
 pub const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
 
+/// The most servers of artifacts that an executor is told of; it takes no notice of any beyond.
+pub const SOURCES_MAX: usize = 8;
+
 /// Travels as a Mesos MESSAGE from scheduler to executor; a nudge that may be lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Nudge {
@@ -53,6 +56,11 @@ pub enum Nudge {
         instance: InstanceId,
         /// The newest text.
         document: DocumentText,
+    },
+    /// Artifacts are served here now, and perhaps no longer where the order said.
+    Sources {
+        /// In the form and order of [`LaunchOrder::artifacts`]; they take the place of all that were known.
+        urls: Vec<String>,
     },
 }
 

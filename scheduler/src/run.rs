@@ -239,6 +239,7 @@ impl Part {
                     connect,
                     id: uuid::Uuid::new_v4().to_string(),
                     advertise: config.reach.advertised(),
+                    agents: config.reach.advertised_agents(),
                     role: config.role.clone(),
                     leading_time_max: config.max_leading_time,
                 };

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use epic_common::conversation::{DOCUMENT_BYTES_MAX, DocumentText, LaunchOrder, Nudge, Phase, Report, ServiceReport};
+use epic_common::conversation::{
+    DOCUMENT_BYTES_MAX, DocumentText, LaunchOrder, Nudge, Phase, Report, SOURCES_MAX, ServiceReport,
+};
 use epic_common::ids::{Digest, InstanceId, Malformed, RoleId, ServiceId};
 use epic_common::resources::{Bytes, Grant, MilliCpus};
 use epic_proto::epic::v1 as proto;
@@ -80,7 +82,7 @@ pub fn decode_order(bytes: &[u8]) -> Result<LaunchOrder, Error> {
             order.bundle_sha256.try_into().map_err(|_| Error::Missing { what, field: "bundle_sha256 of 32 bytes" })?,
         ),
         bundle_bytes: order.bundle_bytes,
-        artifacts: order.artifacts,
+        artifacts: sources(order.artifacts),
         grant: grant_from_proto(grant)?,
         hostname: order.hostname,
         platform: order.platform,
@@ -92,9 +94,14 @@ pub fn decode_order(bytes: &[u8]) -> Result<LaunchOrder, Error> {
 /// Writes a nudge.
 #[must_use]
 pub fn encode_nudge(nudge: &Nudge) -> Vec<u8> {
-    let Nudge::Document { instance, document } = nudge;
-    let document = proto::DocumentNudge { instance: instance.to_string(), document: Some(document_to_proto(document)) };
-    proto::Nudge { kind: Some(proto::nudge::Kind::Document(document)) }.encode_to_vec()
+    let kind = match nudge {
+        Nudge::Document { instance, document } => proto::nudge::Kind::Document(proto::DocumentNudge {
+            instance: instance.to_string(),
+            document: Some(document_to_proto(document)),
+        }),
+        Nudge::Sources { urls } => proto::nudge::Kind::Sources(proto::SourcesNudge { urls: urls.clone() }),
+    };
+    proto::Nudge { kind: Some(kind) }.encode_to_vec()
 }
 
 /// Reads a nudge; `None` is one of a kind that this version doesn't know.
@@ -105,9 +112,21 @@ pub fn encode_nudge(nudge: &Nudge) -> Vec<u8> {
 pub fn decode_nudge(bytes: &[u8]) -> Result<Option<Nudge>, Error> {
     let what = "a nudge";
     let nudge = proto::Nudge::decode(bytes).map_err(|source| Error::Undecodable { what, source })?;
-    let Some(proto::nudge::Kind::Document(nudge)) = nudge.kind else { return Ok(None) };
-    let document = nudge.document.ok_or(Error::Missing { what, field: "document" })?;
-    Ok(Some(Nudge::Document { instance: InstanceId::new(nudge.instance), document: document_from_proto(document)? }))
+    Ok(match nudge.kind {
+        Some(proto::nudge::Kind::Document(nudge)) => {
+            let document = nudge.document.ok_or(Error::Missing { what, field: "document" })?;
+            let (instance, document) = (InstanceId::new(nudge.instance), document_from_proto(document)?);
+            Some(Nudge::Document { instance, document })
+        }
+        Some(proto::nudge::Kind::Sources(nudge)) => Some(Nudge::Sources { urls: sources(nudge.urls) }),
+        None => None,
+    })
+}
+
+/// Keeps what an executor may be told of.
+fn sources(mut urls: Vec<String>) -> Vec<String> {
+    urls.truncate(SOURCES_MAX);
+    urls
 }
 
 /// Writes a report.
@@ -288,10 +307,28 @@ mod tests {
         assert_eq!(decode_order(&encode_order(&order())).unwrap(), order());
         let nudge = Nudge::Document { instance: "worker-1".into(), document: document() };
         assert_eq!(decode_nudge(&encode_nudge(&nudge)).unwrap(), Some(nudge));
+        let nudge = Nudge::Sources { urls: order().artifacts };
+        assert_eq!(decode_nudge(&encode_nudge(&nudge)).unwrap(), Some(nudge));
         for (phase, _) in Phase::ALL {
             assert_eq!(decode_report(&encode_report(&report(phase))).unwrap(), report(phase));
         }
         assert_eq!(decode_report(&[]).unwrap(), Report::default());
+    }
+
+    #[test]
+    fn sources_beyond_the_bound_are_left_out() {
+        let urls: Vec<_> = (0..=SOURCES_MAX).map(|n| format!("http://h{n}")).collect();
+        let expected = urls[..SOURCES_MAX].to_vec();
+        let long = LaunchOrder { artifacts: urls.clone(), ..order() };
+        assert_eq!(decode_order(&encode_order(&long)).unwrap().artifacts, expected);
+        let nudge = decode_nudge(&encode_nudge(&Nudge::Sources { urls })).unwrap();
+        assert_eq!(nudge, Some(Nudge::Sources { urls: expected }));
+    }
+
+    #[test]
+    fn a_nudge_of_a_kind_that_is_not_known_is_no_error() {
+        // Field 15 of the oneof, with an empty message.
+        assert_eq!(decode_nudge(&[0x7a, 0]).unwrap(), None);
     }
 
     #[test]

@@ -246,6 +246,7 @@ impl Machine for Executor {
                     known.document(document.clone());
                 }
             }
+            Input::Nudged(Nudge::Sources { urls }) => self.installs.moved(now, &urls),
             Input::Shutdown => {
                 self.end(now, Ending::Shutdown { ended: None }, "the agent asked the executor to end");
             }

@@ -45,8 +45,13 @@ pub struct Underway {
     pub trouble: String,
     bytes: u64,
     bases: Vec<String>,
+    /// How many of them were tried in this round.
+    tried: usize,
+    /// How many rounds over all of them have failed.
+    rounds: u32,
+    /// Whether the try that is under way is at a place of an earlier list.
+    is_stale: bool,
     since: Timestamp,
-    failures: u32,
     next: Option<Timestamp>,
     unpack: bool,
 }
@@ -56,7 +61,7 @@ impl Installs {
     pub fn want(&mut self, now: Timestamp, order: &LaunchOrder) {
         match self.all.get_mut(&order.bundle) {
             Some(Install::Done(_)) => {}
-            Some(Install::Underway(underway)) => underway.bases.clone_from(&order.artifacts),
+            Some(Install::Underway(underway)) => underway.moved(now, &order.artifacts),
             Some(Install::Failed(_)) | None => {
                 let underway = Underway {
                     phase: Phase::Fetching,
@@ -64,12 +69,23 @@ impl Installs {
                     trouble: String::new(),
                     bytes: order.bundle_bytes,
                     bases: order.artifacts.clone(),
+                    tried: 0,
+                    rounds: 0,
+                    is_stale: false,
                     since: now,
-                    failures: 0,
                     next: Some(now),
                     unpack: false,
                 };
                 self.all.insert(order.bundle, Install::Underway(underway));
+            }
+        }
+    }
+
+    /// Takes note of where bundles are served now; what is on its way is looked for there next, with new patience.
+    pub fn moved(&mut self, now: Timestamp, bases: &[String]) {
+        for install in self.all.values_mut() {
+            if let Install::Underway(underway) = install {
+                underway.moved(now, bases);
             }
         }
     }
@@ -100,7 +116,6 @@ impl Installs {
     pub fn fetch_failed(&mut self, now: Timestamp, bundle: &Digest, reason: String) {
         let Some(install) = self.all.get_mut(bundle) else { return };
         let Install::Underway(underway) = install else { return };
-        underway.failures += 1;
         if now.since(underway.since) >= PATIENCE {
             *install = Install::Failed(format!(
                 "bundle {} could not be fetched for {} s: {reason}",
@@ -109,11 +124,7 @@ impl Installs {
             ));
             return;
         }
-        // A round over all sources is made before it waits.
-        let sources = u32::try_from(underway.bases.len().max(1)).unwrap_or(u32::MAX);
-        let wait =
-            if underway.failures % sources == 0 { BACKOFF.delay(underway.failures / sources) } else { Duration::ZERO };
-        underway.next = Some(now + wait);
+        underway.next = Some(now + underway.wait());
         underway.percent = 0;
         underway.trouble = reason;
     }
@@ -135,14 +146,13 @@ impl Installs {
                 continue;
             }
             underway.next = None;
-            if underway.bases.is_empty() {
+            let Some(base) = underway.bases.get(underway.tried).cloned() else {
                 *install =
                     Install::Failed(format!("the order of bundle {} names no server that has it", bundle.short()));
                 continue;
-            }
-            underway.phase = Phase::Fetching;
-            let nth = usize::try_from(underway.failures).unwrap_or(0) % underway.bases.len();
-            return Some(Output::Fetch { bundle: *bundle, bytes: underway.bytes, base: underway.bases[nth].clone() });
+            };
+            (underway.phase, underway.is_stale) = (Phase::Fetching, false);
+            return Some(Output::Fetch { bundle: *bundle, bytes: underway.bytes, base });
         }
         None
     }
@@ -157,5 +167,144 @@ impl Installs {
                 Install::Done(_) | Install::Failed(_) => None,
             })
             .min()
+    }
+}
+
+impl Underway {
+    /// Counts a failed try; answers how long to wait before the next.
+    fn wait(&mut self) -> Duration {
+        if std::mem::take(&mut self.is_stale) {
+            return Duration::ZERO;
+        }
+        self.tried += 1;
+        if self.tried < self.bases.len() {
+            return Duration::ZERO;
+        }
+        // A round over all sources is made before it waits.
+        self.tried = 0;
+        self.rounds = self.rounds.saturating_add(1);
+        BACKOFF.delay(self.rounds)
+    }
+
+    /// Begins anew with other sources; a try that is under way goes on for as long as it can.
+    fn moved(&mut self, now: Timestamp, bases: &[String]) {
+        if bases.is_empty() || self.bases == bases {
+            return;
+        }
+        self.bases = bases.to_vec();
+        (self.tried, self.rounds, self.since) = (0, 0, now);
+        self.is_stale = self.next.is_none();
+        self.next = self.next.map(|_| now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use epic_common::resources::Grant;
+
+    use super::*;
+
+    const BUNDLE: Digest = Digest([1; 32]);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn order(artifacts: &[&str]) -> LaunchOrder {
+        LaunchOrder {
+            task: "worker-0.1".parse().unwrap(),
+            role: "worker".into(),
+            bundle: BUNDLE,
+            bundle_bytes: 1,
+            artifacts: list(artifacts),
+            grant: Grant::default(),
+            hostname: String::new(),
+            platform: String::new(),
+            root_allowed: false,
+            documents: Vec::new(),
+        }
+    }
+
+    fn list(urls: &[&str]) -> Vec<String> {
+        urls.iter().map(|url| (*url).to_owned()).collect()
+    }
+
+    fn fetching(artifacts: &[&str]) -> Installs {
+        let mut installs = Installs::default();
+        installs.want(Timestamp(0), &order(artifacts));
+        installs
+    }
+
+    /// What is tried next at this time; nothing while a try is under way or a wait lasts.
+    fn tried(installs: &mut Installs, now: Timestamp) -> Option<String> {
+        match installs.poll(now) {
+            Some(Output::Fetch { base, .. }) => Some(base),
+            None => None,
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+
+    fn fail(installs: &mut Installs, now: Timestamp) {
+        installs.fetch_failed(now, &BUNDLE, "gone".to_owned());
+    }
+
+    #[test]
+    fn each_source_is_tried_before_there_is_a_wait_and_waits_grow() {
+        let mut installs = fetching(&["a", "b"]);
+        for (at, expected) in [(0, "a"), (0, "b"), (1, "a"), (1, "b"), (3, "a")] {
+            let now = Timestamp(0) + SECOND * at;
+            assert_eq!(installs.deadline(), Some(now), "{expected} at {at}");
+            assert_eq!(tried(&mut installs, now).as_deref(), Some(expected));
+            fail(&mut installs, now);
+        }
+    }
+
+    #[test]
+    fn new_sources_end_a_wait_and_take_the_place_of_the_old_ones() {
+        let mut installs = fetching(&["a"]);
+        for _ in 0..5 {
+            let now = installs.deadline().unwrap();
+            tried(&mut installs, now).unwrap();
+            fail(&mut installs, now);
+        }
+        let now = Timestamp(0) + SECOND * 16;
+        assert!(tried(&mut installs, now).is_none(), "it waits");
+        installs.moved(now, &list(&["a"]));
+        assert!(tried(&mut installs, now).is_none(), "the same list is no news");
+        installs.moved(now, &list(&["c", "d"]));
+        assert_eq!(tried(&mut installs, now).as_deref(), Some("c"));
+        fail(&mut installs, now);
+        assert_eq!(tried(&mut installs, now).as_deref(), Some("d"));
+        fail(&mut installs, now);
+        assert_eq!(installs.deadline(), Some(now + SECOND), "waits begin anew");
+    }
+
+    #[test]
+    fn a_try_that_is_under_way_goes_on_and_all_new_sources_come_after_it() {
+        let mut installs = fetching(&["a", "b"]);
+        let now = Timestamp(0);
+        assert_eq!(tried(&mut installs, now).as_deref(), Some("a"));
+        installs.moved(now, &list(&["c", "d"]));
+        assert_eq!(tried(&mut installs, now), None, "nothing is fetched twice at a time");
+        for expected in ["c", "d"] {
+            fail(&mut installs, now);
+            assert_eq!(tried(&mut installs, now).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn patience_counts_from_the_last_news_and_ends() {
+        let mut installs = fetching(&["a"]);
+        let news = Timestamp(0) + PATIENCE;
+        installs.moved(news, &list(&["b"]));
+        installs.poll(news);
+        fail(&mut installs, news + (PATIENCE - SECOND));
+        assert!(matches!(installs.of(&BUNDLE), Some(Install::Underway(_))));
+        fail(&mut installs, news + PATIENCE);
+        assert!(matches!(installs.of(&BUNDLE), Some(Install::Failed(reason)) if reason.ends_with("for 600 s: gone")));
+    }
+
+    #[test]
+    fn no_sources_at_all_are_no_news() {
+        let mut installs = fetching(&["a"]);
+        installs.moved(Timestamp(0), &[]);
+        assert_eq!(tried(&mut installs, Timestamp(0)).as_deref(), Some("a"));
     }
 }

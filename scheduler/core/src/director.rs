@@ -175,8 +175,8 @@ impl Director {
         (self.dirty, self.deadline) = (false, None);
         self.outputs.retain(|output| !acts(output));
         self.batch.clear();
-        let (was_up, held) = (self.session.was_up, self.session.held.take());
-        let fresh = Session { was_up, held, ..Session::new() };
+        let (held, others) = (self.session.held.take(), std::mem::take(&mut self.session.others));
+        let fresh = Session { was_up: self.session.was_up, held, others, ..Session::new() };
         let session = std::mem::replace(&mut self.session, fresh);
         let granted = session.proposed.into_iter().flat_map(|batch| batch.grants).map(|(client, ..)| client);
         for client in granted.chain(session.requests.into_iter().map(|(client, _)| client)) {
@@ -276,6 +276,7 @@ impl Machine for Director {
                 self.session.elder.clone_from(&elder);
                 self.elder = elder;
             }
+            Input::Sources(urls) => self.session.served(now, &self.state, urls),
             Input::Lead { claimed } => self.lead(clock, claimed),
             Input::StandDown(why) => self.stand_down(&why),
             Input::Paused => self.pause(now),

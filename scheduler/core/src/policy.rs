@@ -11,7 +11,7 @@ use epic_common::resources::{Bytes, MIB, MilliCpus};
 pub struct Policy {
     /// The role whose reservations a new framework uses.
     pub role: String,
-    /// Where executors fetch artifacts, without a slash at the end.
+    /// Where executors fetch artifacts of this replica, without a slash at the end.
     pub advertise: String,
     /// The executor's program.
     pub executor_sha256: Digest,

@@ -61,7 +61,7 @@ fn three() -> [Server; 3] {
 }
 
 fn introduce(urls: &[String]) -> Arc<Vec<Peer>> {
-    Arc::new(urls.iter().map(|url| Peer::own(&format!("of {url}"), url)).collect())
+    Arc::new(urls.iter().map(|url| Peer::own(&format!("of {url}"), url, url)).collect())
 }
 
 fn meet(server: &Server, urls: &[String]) {

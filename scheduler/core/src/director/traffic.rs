@@ -40,6 +40,8 @@ pub enum Input {
     Fresh(Duration),
     /// What the other replicas can read; asked before it leads and now and then while it does.
     Elder(Option<Elder>),
+    /// The other replicas serve artifacts at these URLs; those that are no use to executors here are left out.
+    Sources(Vec<String>),
     /// This replica leads: its own claim has been read back, or it has the journal to itself.
     Lead {
         /// When the claim was begun, by this scheduler's clock. `None` if that isn't known: then nothing is subscribed

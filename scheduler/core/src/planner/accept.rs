@@ -31,9 +31,10 @@ pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &P
             plan.questions.push(task.id.clone());
         }
     }
+    let sources = session.sources(policy);
     for (offer, tasks) in by_offer {
         let Some(agent) = tasks.first().map(|task| task.agent.clone()) else { continue };
-        let launches: Vec<_> = tasks.into_iter().filter_map(|task| launch(state, desired, policy, task)).collect();
+        let launches: Vec<_> = tasks.into_iter().filter_map(|task| launch(state, desired, &sources, task)).collect();
         if launches.is_empty() {
             continue;
         }
@@ -41,7 +42,7 @@ pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &P
     }
 }
 
-fn launch(state: &State, desired: &Desired, policy: &Policy, task: &Task) -> Option<Launch> {
+fn launch(state: &State, desired: &Desired, sources: &[String], task: &Task) -> Option<Launch> {
     let role = &state.instances.get(&task.id.instance)?.role;
     let reads_members = desired.role(role).is_some_and(|needs| needs.reads_members);
     let order = LaunchOrder {
@@ -49,7 +50,7 @@ fn launch(state: &State, desired: &Desired, policy: &Policy, task: &Task) -> Opt
         role: role.clone(),
         bundle: desired.bundle.sha256,
         bundle_bytes: desired.bundle.bytes,
-        artifacts: vec![policy.advertise.clone()],
+        artifacts: sources.to_vec(),
         grant: task.grant.clone(),
         hostname: task.hostname.clone(),
         platform: desired.name.clone(),

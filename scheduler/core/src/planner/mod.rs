@@ -10,6 +10,7 @@ mod offers;
 mod reconcile;
 mod record;
 mod replace;
+mod sources;
 mod stop;
 
 use std::collections::BTreeMap;
@@ -84,6 +85,7 @@ pub fn plan(state: &State, session: &Session, policy: &Policy, now: Timestamp) -
         reconcile::step(&mut plan, state, session, now);
         stop::kills(&mut plan, state, session, now);
         document::nudges(&mut plan, state, session, now);
+        sources::step(&mut plan, state, session, policy, now);
         offers::step(&mut plan, state, session, policy, now);
         link::teardown(&mut plan, state, session);
     }

@@ -7,6 +7,7 @@ pub mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use epic_common::conversation::SOURCES_MAX;
 use epic_common::ids::{AgentId, Digest, InstanceId, OfferId, TaskId, UpdateId};
 use epic_common::time::Timestamp;
 use imbl::OrdSet;
@@ -17,6 +18,7 @@ use timers::Timers;
 
 use crate::matcher::Unfit;
 use crate::mesos::{Offer, Status};
+use crate::policy::Policy;
 use crate::request::{Answer, ClientId, Request};
 
 /// Names a call until it is answered; counted up.
@@ -113,6 +115,8 @@ pub struct Session {
     pub kills: Timers<String>,
     /// Attempts whose executor is to be told of documents.
     pub nudges: Timers<TaskId>,
+    /// Attempts whose executor may look for its bundle where nobody serves it any more.
+    pub seekers: Timers<TaskId>,
     /// Whether the documents may have to be rendered again.
     pub members_touched: bool,
     /// What Mesos believes of our wish for offers; `None` if it can't be known.
@@ -139,6 +143,8 @@ pub struct Session {
     pub removed: bool,
     /// Artifacts that executors can fetch from this replica; `None` if nobody has said, and then all are taken for held.
     pub held: Option<BTreeSet<Digest>>,
+    /// Where the other replicas serve artifacts.
+    pub others: Vec<String>,
 }
 
 /// A replica of an earlier version, which must be able to read what is written.
@@ -161,5 +167,13 @@ impl Session {
     #[must_use]
     pub fn holds(&self, artifact: &Digest) -> bool {
         self.held.as_ref().is_none_or(|held| held.contains(artifact))
+    }
+
+    /// Lists where executors can fetch artifacts: here first, then at the other replicas; at most [`SOURCES_MAX`].
+    #[must_use]
+    pub fn sources(&self, policy: &Policy) -> Vec<String> {
+        let own = &policy.advertise;
+        let others = self.others.iter().filter(|url| *url != own);
+        std::iter::once(own).chain(others).take(SOURCES_MAX).cloned().collect()
     }
 }

@@ -53,12 +53,14 @@ impl Session {
         self.questions.clear();
         self.kills.clear();
         self.nudges.clear();
+        self.seekers.clear();
         for task in state.tasks.keys() {
             self.questions.ensure(task, now);
         }
         for (id, _) in state.tasks.iter().filter(|(_, task)| document::is_behind(state, task)) {
             self.nudges.ensure(id, now);
         }
+        self.seek(now, state);
         for task in state.killing.iter().filter(|task| !state.launching.contains(*task)) {
             self.kills.ensure(&task.to_string(), now);
         }
@@ -196,8 +198,12 @@ impl Session {
                     self.kills.remove(&text);
                     self.questions.remove(id);
                     self.nudges.remove(id);
+                    self.seekers.remove(id);
                 }
                 Some(task) => {
+                    if !task.is_seeking() {
+                        self.seekers.remove(id);
+                    }
                     if matches!(entry.fact, Fact::LaunchDecided(_)) {
                         self.unsent.insert(id.clone());
                     }
@@ -224,6 +230,25 @@ impl Session {
         }
         self.held = Some(held);
         has_changed
+    }
+
+    /// Notes where the other replicas serve artifacts; executors that seek theirs are to be told if that has changed.
+    pub fn served(&mut self, now: Timestamp, state: &State, urls: Vec<String>) {
+        if self.others != urls {
+            self.others = urls;
+            self.seekers.clear();
+            self.seek(now, state);
+        }
+    }
+
+    /// Whoever seeks its bundle may have been told of servers that are gone: by an order of another leader, or of this one
+    /// before they moved.
+    fn seek(&mut self, now: Timestamp, state: &State) {
+        if self.link.is_up() {
+            for (id, _) in state.tasks.iter().filter(|(_, task)| task.is_seeking()) {
+                self.seekers.ensure(id, now);
+            }
+        }
     }
 
     /// Notes that an update's entry is durable.

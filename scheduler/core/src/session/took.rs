@@ -1,8 +1,10 @@
 //! What the session notes of a plan that is being carried out.
 
+use epic_common::backoff::Backoff;
 use epic_common::ids::InstanceId;
 use epic_common::time::Timestamp;
 
+use super::timers::Timers;
 use super::{CallId, Link, Sent, Session};
 use crate::matcher::Unfit;
 use crate::mesos::Call;
@@ -105,16 +107,9 @@ impl Session {
 
     /// Puts off what was due and has now been tried, or can't be done yet.
     pub fn put_off(&mut self, now: Timestamp, policy: &Policy) {
-        let kills: Vec<_> = self.kills.due(now).cloned().collect();
-        for task in kills {
-            let tries = self.kills.tries(&task).unwrap_or(0).saturating_add(1);
-            self.kills.set(task, now + policy.kill.jittered(tries, now.0), tries);
-        }
-        let nudges: Vec<_> = self.nudges.due(now).cloned().collect();
-        for task in nudges {
-            let tries = self.nudges.tries(&task).unwrap_or(0).saturating_add(1);
-            self.nudges.set(task, now + policy.nudge.jittered(tries, now.0), tries);
-        }
+        put_off(&mut self.kills, now, policy.kill);
+        put_off(&mut self.nudges, now, policy.nudge);
+        put_off(&mut self.seekers, now, policy.nudge);
         let questions: Vec<_> = self.accepting.iter().filter(|id| self.questions.is_due(id, now)).cloned().collect();
         for task in questions {
             self.questions.set(task, now + policy.reconcile.first, 0);
@@ -129,7 +124,7 @@ impl Session {
             times.push(*retry);
         }
         if self.link.is_up() {
-            times.extend([self.questions.next(), self.kills.next(), self.nudges.next()].into_iter().flatten());
+            times.extend([self.questions.next(), self.kills.next(), self.nudges.next(), self.seekers.next()].into_iter().flatten());
         }
         times.extend(self.next_wait(state, now));
         times.extend(state.unreachable.iter().filter_map(|id| state.tasks.get(id)).filter_map(
@@ -153,5 +148,14 @@ impl Session {
         let at = waiting.map(|instance| instance.not_before).filter(|at| *at > now).min();
         self.next_wait = Some((state.unplaced.clone(), at));
         at
+    }
+}
+
+/// Puts off what is due, each for longer than the time before.
+fn put_off<K: Ord + Clone>(timers: &mut Timers<K>, now: Timestamp, backoff: Backoff) {
+    let due: Vec<_> = timers.due(now).cloned().collect();
+    for key in due {
+        let tries = timers.tries(&key).unwrap_or(0).saturating_add(1);
+        timers.set(key, now + backoff.jittered(tries, now.0), tries);
     }
 }

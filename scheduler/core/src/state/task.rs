@@ -1,6 +1,6 @@
 //! One attempt: where it is, what is known of it, and which changes are allowed.
 
-use epic_common::conversation::Report;
+use epic_common::conversation::{Phase, Report};
 use epic_common::ids::{AgentId, OfferId, TaskId, UpdateId};
 use epic_common::resources::{Bytes, Grant};
 use epic_common::time::Timestamp;
@@ -133,6 +133,13 @@ impl Task {
         matches!(self.progress, Progress::Alive(TaskState::Running))
             && self.healthy != Some(false)
             && self.kill.is_none()
+    }
+
+    /// Tells whether its bundle may not have come yet.
+    #[must_use]
+    pub const fn is_seeking(&self) -> bool {
+        let is_before = matches!(self.report.phase, Phase::Accepted | Phase::Fetching);
+        is_before && self.kill.is_none() && !matches!(self.progress, Progress::Alive(TaskState::Running))
     }
 
     /// Tells whether its executor is known to have it.

@@ -14,7 +14,6 @@ use crate::chain;
 use crate::journal::codec;
 use crate::journal::ring::{self, Append, Ring};
 use crate::metrics;
-use crate::peers::{self, Peer};
 use crate::replica::Mode;
 use crate::zookeeper::Refusal;
 
@@ -32,7 +31,7 @@ impl Replica {
         }
         self.check_role()?;
         let claimed = self.ends.clock.now();
-        let own = Peer::own(&self.terms.id, &self.terms.advertise);
+        let own = self.own();
         let candidate = turn.election.own().unwrap_or_default().to_owned();
         let time = match candidacy::time(turn.ring.session(), &candidate, &own).await {
             Ok(time) => time,
@@ -59,7 +58,7 @@ impl Replica {
         self.tell(director::Input::Followed(first, entries)).await;
         self.tell(director::Input::Time { journal: self.known.state.at, clock: claimed }).await;
         let peers = candidacy::peers(turn.ring.session()).await.map_err(|error| chain(&error))?;
-        self.tell(director::Input::Elder(peers::elder(&peers))).await;
+        self.introduce(&peers).await;
         self.ends.peers.send_replace(Arc::new(peers));
         let agreed = turn.ring.session().timeout() / 3;
         self.tell(director::Input::Fresh(agreed)).await;

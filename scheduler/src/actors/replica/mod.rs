@@ -23,7 +23,7 @@ use crate::actors::work::{Work, done, sleep_for};
 use crate::chain;
 use crate::journal::ring::{self, Append, Ring};
 use crate::metrics;
-use crate::peers::Peer;
+use crate::peers::{self, Peer};
 use crate::replica::{Mode, Replica as Shown};
 use crate::store::{At, Keeper};
 use crate::zookeeper::{Connect, Session, State as Link};
@@ -48,6 +48,8 @@ pub struct Terms {
     pub id: String,
     /// Where the others reach this replica.
     pub advertise: String,
+    /// Where agents and executors fetch artifacts from this replica.
+    pub agents: String,
     /// The role whose reservations the framework is to use.
     pub role: String,
     /// For how long it leads before it lets another one; `None` for as long as it can.
@@ -277,8 +279,7 @@ impl Replica {
             let session = turn.ring.session();
             match output {
                 election::Output::Create(ask) => {
-                    let own = Peer::own(&self.terms.id, &self.terms.advertise);
-                    let input = candidacy::create(session, ask, &own).await;
+                    let input = candidacy::create(session, ask, &self.own()).await;
                     turn.election.handle(self.ends.clock.now(), input);
                 }
                 election::Output::List(ask) => {
@@ -325,6 +326,16 @@ impl Replica {
             info!("this replica has led for --max-leading-time");
             turn.election.handle(now, election::Input::Abdicate);
         }
+    }
+
+    fn own(&self) -> Peer {
+        Peer::own(&self.terms.id, &self.terms.advertise, &self.terms.agents)
+    }
+
+    /// Tells the director what it has to know of those that take part.
+    async fn introduce(&self, peers: &[Peer]) {
+        self.tell(director::Input::Elder(peers::elder(peers))).await;
+        self.tell(director::Input::Sources(peers::sources(peers, &self.terms.id))).await;
     }
 
     async fn tell(&self, input: director::Input) {

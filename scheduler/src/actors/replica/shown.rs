@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use epic_scheduler_core::director;
 use epic_scheduler_core::state::Leader;
 
 use super::Replica;
 use crate::metrics;
-use crate::peers::{self, Peer};
+use crate::peers::Peer;
 use crate::replica::{Mode, Replica as Shown};
 
 impl Replica {
@@ -18,7 +17,7 @@ impl Replica {
         if **self.ends.peers.borrow() == peers {
             return;
         }
-        self.tell(director::Input::Elder(peers::elder(&peers))).await;
+        self.introduce(&peers).await;
         self.ends.peers.send_replace(Arc::new(peers));
         let (mode, problem) = {
             let shown = self.ends.shown.borrow();
