@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs, by name and only where missing, the Debian packages that the tests need.
 #
-#   setup.sh [build|mesos|zookeeper|haproxy|clock|prometheus ...]     without a name: all of them
+#   setup.sh [build|mesos|zookeeper|haproxy|clock|prometheus|docker ...]     without a name: all of them
 #
 # No package's daemon is started: a policy-rc.d forbids it while apt works.
 set -euo pipefail
@@ -15,12 +15,13 @@ packages_of() {
     zookeeper) echo default-jre-headless zookeeper ;;
     haproxy) echo haproxy openssl ;;
     clock) echo libfaketime ;;
+    docker) echo docker.io docker-compose slirp4netns iproute2 mmdebstrap ca-certificates python3-venv binutils ;;
     prometheus) echo prometheus prometheus-alertmanager ;;
-    *) say "no such set of packages: $1 (there are build, mesos, zookeeper, haproxy, clock, prometheus)"; exit 64 ;;
+    *) say "no such set of packages: $1 (there are build, mesos, zookeeper, haproxy, clock, prometheus, docker)"; exit 64 ;;
   esac
 }
 
-[ $# -gt 0 ] || set -- build mesos zookeeper haproxy clock prometheus
+[ $# -gt 0 ] || set -- build mesos zookeeper haproxy clock prometheus docker
 missing=()
 for set in "$@"; do
   names=$(packages_of "$set")

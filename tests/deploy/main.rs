@@ -1,3 +1,5 @@
 //! Tests of what the project is deployed with: each artifact is given to the tool that will run it.
 
+mod engine;
+mod images;
 mod tools;
