@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -21,6 +21,10 @@ use crate::mesos::masters::{Masters, ZooKeeperPath};
 ///
 /// With --zk, several schedulers share one journal and one of them leads; `epic-scheduler init --zk URL` makes that
 /// journal, once.
+///
+/// Under Marathon (`MARATHON_APP_ID` is set) what nobody says follows from its variables: `PORT_HTTP` (else `PORT0`),
+/// `PORT_AGENTS` and `HOST` are where this scheduler listens and is reached, `MESOS_SANDBOX`/state is the state directory;
+/// `epic-scheduler print marathon` writes such an app.
 ///
 /// Logs go to stderr; the variable `EPIC_LOG` chooses how much, such as `debug` or `warn,epic_scheduler=info`.
 ///
@@ -162,18 +166,27 @@ impl Config {
     ///
     /// What is wrong, in one line for people.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Error> {
+        Self::read_under(&launcher::variables(), args)
+    }
+
+    fn read_under(variables: &launcher::Variables, args: impl IntoIterator<Item = OsString>) -> Result<Self, Error> {
         let args: Vec<OsString> = args.into_iter().collect();
         // The file may hold what is required, so nothing is required of the first look.
         let lenient = Self::command().mut_args(|arg| arg.required(false)).try_get_matches_from(&args);
         let lenient = lenient.map_err(|error| refusal(error, &args, None))?;
         let path = lenient.get_one::<PathBuf>("config");
         let mut all = args.clone();
-        for (option, value) in path.map_or_else(|| Ok(BTreeMap::new()), file)? {
-            let id = option.replace('-', "_");
-            if !matches!(lenient.value_source(&id), Some(ValueSource::CommandLine | ValueSource::EnvVariable)) {
-                all.push(format!("--{option}={value}").into());
-            }
-        }
+        let is_told = |option: &str| {
+            // `value_source` accepts only ids that there are.
+            let source = lenient.try_contains_id(&id(option)).ok().and_then(|_| lenient.value_source(&id(option)));
+            matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+        };
+        let file = path.map_or_else(|| Ok(BTreeMap::new()), file)?;
+        let given =
+            launcher::defaults(variables, |option| is_told(option) || file.contains_key(option), Path::is_file)?;
+        let given = given.into_iter().map(|(option, value)| (option.to_owned(), value));
+        let file = file.into_iter().filter(|(option, _)| !is_told(option));
+        all.extend(file.chain(given).map(|(option, value)| OsString::from(format!("--{option}={value}"))));
         let matches = Self::command().try_get_matches_from(&all);
         let matches = matches.map_err(|error| refusal(error, &args, path.map(|path| (path, &all[args.len()..]))))?;
         let config = Self::from_arg_matches(&matches).map_err(|error| refusal(error, &args, None))?;
@@ -225,6 +238,11 @@ fn hosts(masters: &Masters) -> Vec<String> {
 fn servers(path: &ZooKeeperPath) -> Vec<String> {
     let host = |server: &String| server.rsplit_once(':').map_or(server.clone(), |(host, _)| host.to_owned());
     path.servers.iter().map(host).collect()
+}
+
+/// The name by which clap knows an option.
+fn id(option: &str) -> String {
+    option.replace('-', "_")
 }
 
 fn duration(text: &str) -> Result<Duration, epic_common::text::ParseDurationError> {
@@ -334,7 +352,9 @@ const LEADING_TIME_MIN: Duration = Duration::from_secs(10);
 
 pub mod connect;
 pub mod init;
+mod launcher;
 pub mod offline;
+pub mod print;
 pub mod reach;
 #[cfg(test)]
 mod tests;

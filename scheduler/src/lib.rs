@@ -10,6 +10,7 @@ pub mod failure;
 pub mod holders;
 pub mod init;
 pub mod journal;
+pub mod marathon;
 pub mod mesos;
 pub mod metrics;
 mod moved;

@@ -1,13 +1,16 @@
 //! The scheduler's program.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use epic_common_io::telemetry::{self, Format};
 use epic_scheduler::check::check;
 use epic_scheduler::config::init::Init;
 use epic_scheduler::config::offline::State;
+use epic_scheduler::config::print::{Print, What};
 use epic_scheduler::config::{self, Config, LogFormat};
-use epic_scheduler::failure::Failure;
+use epic_scheduler::failure::{Code, Failure};
+use epic_scheduler::marathon::App;
 use epic_scheduler::run::run;
 use epic_scheduler::start::start;
 use epic_scheduler::{init, offline, store};
@@ -21,6 +24,9 @@ fn main() -> ExitCode {
     }
     if let Some(asked) = State::read(std::env::args_os()) {
         return verb(asked, async |asked| offline::run(&asked).await);
+    }
+    if let Some(asked) = Print::read(std::env::args_os()) {
+        return verb(asked, async |asked| print(&asked));
     }
     let config = match Config::read(std::env::args_os()) {
         Ok(config) => config,
@@ -61,6 +67,13 @@ fn verb<T>(asked: Result<T, config::Error>, run: impl AsyncFnOnce(T) -> Result<(
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => ended(&[failure]),
     }
+}
+
+/// Writes what was asked for to stdout.
+fn print(asked: &Print) -> Result<(), Failure> {
+    let What::Marathon(app) = &asked.what;
+    let text = serde_json::to_string_pretty(&App::new(app)).map_err(|error| Failure::new(Code::Io, &error))?;
+    writeln!(io::stdout().lock(), "{text}").map_err(|error| Failure::new(Code::Io, &error))
 }
 
 /// Says each reason in a line; the first one's code is the program's.

@@ -41,12 +41,7 @@ impl Peer {
     /// Describes this process, which the others reach at one URL, and agents at the other.
     #[must_use]
     pub fn own(replica: &str, advertise: &str, agents: &str) -> Self {
-        Self {
-            replica: replica.to_owned(),
-            advertise: advertise.to_owned(),
-            agents: agents.to_owned(),
-            knows: KNOWN,
-        }
+        Self { replica: replica.to_owned(), advertise: advertise.to_owned(), agents: agents.to_owned(), knows: KNOWN }
     }
 }
 

@@ -74,7 +74,7 @@ link mesos-local bin
 link mesos-master bin
 link mesos-agent bin
 link mesos-containerizer libexec
-install -m 755 "$here/libexec/mesos-fetcher" "$tmp/out/libexec/"
+install -m 755 "$here"/libexec/mesos-{fetcher,executor} "$tmp/out/libexec/"
 
 if ldd -r "$tmp/out/bin/mesos-agent" 2>&1 | grep -E 'not found|undefined symbol' >&2; then
   fail "the programs do not link on this system"

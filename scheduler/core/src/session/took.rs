@@ -124,7 +124,11 @@ impl Session {
             times.push(*retry);
         }
         if self.link.is_up() {
-            times.extend([self.questions.next(), self.kills.next(), self.nudges.next(), self.seekers.next()].into_iter().flatten());
+            times.extend(
+                [self.questions.next(), self.kills.next(), self.nudges.next(), self.seekers.next()]
+                    .into_iter()
+                    .flatten(),
+            );
         }
         times.extend(self.next_wait(state, now));
         times.extend(state.unreachable.iter().filter_map(|id| state.tasks.get(id)).filter_map(
