@@ -1,31 +1,32 @@
 #!/bin/bash
 # Installs, by name and only where missing, the Debian packages that the tests need.
 #
-#   setup.sh [build|mesos|zookeeper|haproxy|clock|prometheus|docker ...]     without a name: all of them
+#   setup.sh [SET ...]     without a name: all of the sets below
 #
 # No package's daemon is started: a policy-rc.d forbids it while apt works.
 set -euo pipefail
 say() { printf 'setup: %s\n' "$*" >&2; }
 
-packages_of() {
-  case $1 in
-    build) echo gcc libc6-dev make git zstd ;;
-    mesos) echo gcc g++ libc6-dev binutils python3 python3-venv ca-certificates \
-      libapr1 libsvn1 libsasl2-2 libsasl2-modules libcurl4 libssl3 zlib1g util-linux ;;
-    zookeeper) echo default-jre-headless zookeeper ;;
-    haproxy) echo haproxy openssl ;;
-    clock) echo libfaketime ;;
-    docker) echo docker.io docker-compose slirp4netns iproute2 mmdebstrap ca-certificates python3-venv binutils ;;
-    prometheus) echo prometheus prometheus-alertmanager ;;
-    *) say "no such set of packages: $1 (there are build, mesos, zookeeper, haproxy, clock, prometheus, docker)"; exit 64 ;;
-  esac
-}
+declare -A packages=(
+  [build]='gcc libc6-dev make git zstd'
+  [clock]='libfaketime'
+  [docker]='docker.io docker-compose slirp4netns iproute2 mmdebstrap ca-certificates python3-venv binutils'
+  [haproxy]='haproxy openssl'
+  [mesos]='gcc g++ libc6-dev binutils python3 python3-venv ca-certificates libapr1 libsvn1 libsasl2-2 libsasl2-modules libcurl4
+    libssl3 zlib1g util-linux'
+  [pages]='curl iproute2 util-linux'
+  [prometheus]='prometheus prometheus-alertmanager'
+  [zookeeper]='default-jre-headless zookeeper'
+)
 
-[ $# -gt 0 ] || set -- build mesos zookeeper haproxy clock prometheus docker
+[ $# -gt 0 ] || set -- "${!packages[@]}"
 missing=()
 for set in "$@"; do
-  names=$(packages_of "$set")
-  for p in $names; do
+  if [ -z "${packages[$set]-}" ]; then
+    say "no such set of packages: $set (there are ${!packages[*]})"
+    exit 64
+  fi
+  for p in ${packages[$set]}; do
     dpkg-query -W -f='${Status}' "$p" 2> /dev/null | grep -q ' ok installed' || missing+=("$p")
   done
 done

@@ -147,7 +147,11 @@ impl Mesos {
     }
 
     fn message(&mut self, agent: &AgentId, nudge: &Nudge) {
-        let Nudge::Document { instance, document } = nudge;
+        let (instance, document) = match nudge {
+            Nudge::Document { instance, document } => (instance, document),
+            // Whatever runs here has fetched all that it needs.
+            Nudge::Sources { .. } => return,
+        };
         let uuid = self.next_uuid();
         let Some(host) = self.agents.get_mut(agent).filter(|host| host.is_up()) else { return };
         let mut readers =
