@@ -29,8 +29,8 @@ fi
 
 "$here/../setup.sh" mesos >&2
 
-rm -rf "$cache"/.build-*
-tmp=$(mktemp -d "$cache/.build-XXXXXX")
+rm -rf "$cache"/.build-mesos-*
+tmp=$(mktemp -d "$cache/.build-mesos-XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 mkdir -p "$tmp"/{obj,out/bin,out/lib,out/libexec}
 
