@@ -9,6 +9,7 @@ use clap::Args;
 use epic_common::api::{ArtifactView, Granted, PlatformView, Problem};
 use epic_common::ids::Digest;
 use epic_common_io::http::{ClientOptions, clients};
+use epic_common_io::tls::Distrust;
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Body, Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
@@ -145,8 +146,13 @@ impl Client {
 
     /// Sends a request whose answer has at most so many bytes.
     async fn send_for(&self, request: RequestBuilder, bytes_max: usize) -> Result<(u16, Vec<u8>), Failure> {
-        let unreachable =
-            |source: reqwest::Error| Failure::Unreachable { server: self.server.clone(), source: source.without_url() };
+        let unreachable = |source: reqwest::Error| {
+            let (server, source) = (self.server.clone(), source.without_url());
+            match Distrust::of(&source) {
+                Some(why) => Failure::Distrusted { server, why, source },
+                None => Failure::Unreachable { server, source },
+            }
+        };
         let mut response: Response = request.send().await.map_err(unreachable)?;
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(unreachable)? {
@@ -181,7 +187,10 @@ fn may_repeat<T>(answer: &Result<T, Failure>, was_sent: &mut bool) -> bool {
             *was_sent |= !source.is_connect();
             *was_sent
         }
-        Ok(_) | Err(Failure::Foreign { .. } | Failure::TimedOut { .. } | Failure::Usage(_)) => false,
+        Ok(_)
+        | Err(Failure::Distrusted { .. } | Failure::Foreign { .. } | Failure::TimedOut { .. } | Failure::Usage(_)) => {
+            false
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use epic_common::api::Problem;
+use epic_common_io::tls::Distrust;
 
 /// Said in `--help` of the commands that ask the scheduler.
 pub(crate) const EXIT_CODES: &str = "Exit codes:
@@ -25,6 +26,14 @@ pub(crate) enum Failure {
         #[source]
         source: reqwest::Error,
     },
+    /// Whoever answers there isn't trusted, and nothing was asked of it.
+    #[error("cannot reach the scheduler at {server} by TLS: {}", next(.why, .server))]
+    Distrusted {
+        server: String,
+        why: Distrust,
+        #[source]
+        source: reqwest::Error,
+    },
     /// Something else answers there.
     #[error("{server} is not an epic-scheduler of this version: it answered {status} with {found}")]
     Foreign { server: String, status: u16, found: String },
@@ -41,9 +50,24 @@ impl Failure {
         match self {
             Self::Refused(_) | Self::Foreign { .. } => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
-            Self::Unreachable { .. } => ExitCode::from(3),
+            Self::Unreachable { .. } | Self::Distrusted { .. } => ExitCode::from(3),
             Self::TimedOut { .. } => ExitCode::from(4),
         }
+    }
+}
+
+/// Says what is wrong with a server's certificate, and what to do about it.
+fn next(why: &Distrust, server: &str) -> String {
+    let plain = server.replacen("https://", "http://", 1);
+    match why {
+        Distrust::Authority => {
+            "its certificate is of no authority that is trusted here; name the file with its authority \
+                                (PEM) with --ca-file or EPIC_CA_FILE"
+                .to_owned()
+        }
+        Distrust::Host => "its certificate is for another host; give --server as the certificate names it".to_owned(),
+        Distrust::Time => "its certificate is not valid now; renew it, or set the clock of this machine".to_owned(),
+        Distrust::NoTls => format!("no TLS is spoken there; try --server {plain}"),
     }
 }
 

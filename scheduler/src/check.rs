@@ -14,7 +14,7 @@ use crate::artifacts::{self, BundleFacts};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::journal::local::Local;
-use crate::{moved, seed, start, token};
+use crate::{moved, reach, seed, start, token};
 
 /// Finds everything that would keep a scheduler from starting, about in the order in which a start would meet it.
 ///
@@ -32,7 +32,9 @@ pub fn check(config: &Config) -> Vec<Failure> {
         start::client(config).map(|_client| ()),
         config.zk.as_ref().map_or(Ok(()), |path| start::connect(config, path).map(|_connect| ())),
         around(&|| writable(&config.state_dir)),
-        around(&|| start::listen(config).map(|_listener| ())),
+        around(&|| reach::listen(&config.reach).map(|_listeners| ())),
+        reach::certificate(&config.reach).map(|_certificate| ()),
+        reach::clients(config.reach.tls_ca_file.as_deref()).map(|_clients| ()),
         state.and_then(|state| start::check_role(config, &state).and_then(|()| moved(config, &state))),
         token(config),
         platform(config, &folded),

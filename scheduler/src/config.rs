@@ -171,25 +171,7 @@ impl Config {
 
     fn read_under(variables: &launcher::Variables, args: impl IntoIterator<Item = OsString>) -> Result<Self, Error> {
         let args: Vec<OsString> = args.into_iter().collect();
-        // The file may hold what is required, so nothing is required of the first look.
-        let lenient = Self::command().mut_args(|arg| arg.required(false)).try_get_matches_from(&args);
-        let lenient = lenient.map_err(|error| refusal(error, &args, None))?;
-        let path = lenient.get_one::<PathBuf>("config");
-        let mut all = args.clone();
-        let is_told = |option: &str| {
-            // `value_source` accepts only ids that there are.
-            let source = lenient.try_contains_id(&id(option)).ok().and_then(|_| lenient.value_source(&id(option)));
-            matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
-        };
-        let file = path.map_or_else(|| Ok(BTreeMap::new()), file)?;
-        let given =
-            launcher::defaults(variables, |option| is_told(option) || file.contains_key(option), Path::is_file)?;
-        let given = given.into_iter().map(|(option, value)| (option.to_owned(), value));
-        let file = file.into_iter().filter(|(option, _)| !is_told(option));
-        all.extend(file.chain(given).map(|(option, value)| OsString::from(format!("--{option}={value}"))));
-        let matches = Self::command().try_get_matches_from(&all);
-        let matches = matches.map_err(|error| refusal(error, &args, path.map(|path| (path, &all[args.len()..]))))?;
-        let config = Self::from_arg_matches(&matches).map_err(|error| refusal(error, &args, None))?;
+        let config: Self = from_all(variables, &args)?;
         config.check_credentials()?;
         config.check_reach()?;
         config.check_token()?;
@@ -287,6 +269,34 @@ fn role(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Reads a command's options from `args`, the environment, the file that `--config` names, and what a launcher says; of the
+/// latter two, only options that the command has count.
+fn from_all<T: CommandFactory + FromArgMatches>(
+    variables: &launcher::Variables,
+    args: &[OsString],
+) -> Result<T, Error> {
+    let command = T::command();
+    let has = |option: &str| command.get_arguments().any(|arg| arg.get_long() == Some(option));
+    // The file may hold what is required, so nothing is required of the first look.
+    let lenient = T::command().mut_args(|arg| arg.required(false)).try_get_matches_from(args);
+    let lenient = lenient.map_err(|error| refusal(error, args, None))?;
+    let path = lenient.get_one::<PathBuf>("config");
+    let mut all = args.to_vec();
+    let is_told = |option: &str| {
+        // `value_source` accepts only ids that there are.
+        let source = lenient.try_contains_id(&id(option)).ok().and_then(|_| lenient.value_source(&id(option)));
+        !has(option) || matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+    };
+    let file = path.map_or_else(|| Ok(BTreeMap::new()), file)?;
+    let given = launcher::defaults(variables, |option| is_told(option) || file.contains_key(option), Path::is_file)?;
+    let given = given.into_iter().map(|(option, value)| (option.to_owned(), value));
+    let file = file.into_iter().filter(|(option, _)| !is_told(option));
+    all.extend(file.chain(given).map(|(option, value)| OsString::from(format!("--{option}={value}"))));
+    let matches = T::command().try_get_matches_from(&all);
+    let matches = matches.map_err(|error| refusal(error, args, path.map(|path| (path, &all[args.len()..]))))?;
+    T::from_arg_matches(&matches).map_err(|error| refusal(error, args, None))
+}
+
 fn file(path: &PathBuf) -> Result<BTreeMap<String, String>, Error> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.clone(), source })?;
     let wrong = |problem: String| Error::File { path: path.clone(), problem };
@@ -351,6 +361,7 @@ fn environment(flag: &str) -> Option<String> {
 const LEADING_TIME_MIN: Duration = Duration::from_secs(10);
 
 pub mod connect;
+pub mod healthcheck;
 pub mod init;
 mod launcher;
 pub mod offline;

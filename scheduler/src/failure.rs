@@ -15,9 +15,11 @@ pub struct Failure {
     pub text: String,
 }
 
-/// An exit code; the numbers are those of BSD's `sysexits.h`.
+/// An exit code; the numbers above 63 are those of BSD's `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
+    /// 1: the scheduler that was asked isn't well.
+    Unhealthy,
     /// 64: the options are wrong.
     Usage,
     /// 65: a bundle, platform file or journal can't be used.
@@ -75,6 +77,7 @@ impl Failure {
 impl From<Code> for ExitCode {
     fn from(code: Code) -> Self {
         Self::from(match code {
+            Code::Unhealthy => 1,
             Code::Usage => 64,
             Code::Data => 65,
             Code::Unavailable => 69,

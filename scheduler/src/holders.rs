@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use epic_common::api::Problem;
 use epic_common::ids::Digest;
-use epic_common_io::http::{self, ClientOptions, clients};
 use epic_common_io::pieces::pieces;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use reqwest::header::CONTENT_LENGTH;
-use reqwest::{Body, Client, Response, StatusCode};
+use reqwest::{Body, Response, StatusCode};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -19,6 +18,7 @@ use crate::artifacts::receive::{Announced, Kind, Pace, receive};
 use crate::artifacts::{Artifact, Artifacts};
 use crate::chain;
 use crate::peers::Peer;
+use crate::reach::clients::PeerClients;
 use crate::token::Secret;
 
 /// Said by a replica that hands something over: it is to be dealt with here and handed to nobody else.
@@ -30,7 +30,7 @@ pub struct Holders {
     own: String,
     known: watch::Receiver<Arc<Vec<Peer>>>,
     artifacts: Arc<Artifacts>,
-    http: Client,
+    http: PeerClients,
     offered: Arc<watch::Sender<Offers>>,
 }
 
@@ -100,18 +100,14 @@ impl fmt::Display for Held {
 
 impl Holders {
     /// Begins with whoever is known; `own` is this replica's URL. Without others this one is the majority.
-    ///
-    /// # Errors
-    ///
-    /// The HTTP library refuses to start.
+    #[must_use]
     pub fn new(
         own: String,
         known: watch::Receiver<Arc<Vec<Peer>>>,
         artifacts: Arc<Artifacts>,
-    ) -> Result<Self, http::Error> {
-        let options = ClientOptions { connect_timeout: CONNECT_WITHIN, ..ClientOptions::default() };
-        let http = clients(&options)?.stream;
-        Ok(Self { own, known, artifacts, http, offered: Arc::default() })
+        http: PeerClients,
+    ) -> Self {
+        Self { own, known, artifacts, http, offered: Arc::default() }
     }
 
     /// Shows who takes part, whenever that changes.
@@ -213,7 +209,7 @@ impl Holders {
 
     /// Answers whether it has the artifact, or why it doesn't say.
     async fn look(&self, peer: &str, digest: &Digest) -> Result<bool, String> {
-        let asked = self.http.head(format!("{peer}/artifacts/{digest}")).timeout(LOOK_WITHIN).send().await;
+        let asked = self.http.stream().head(format!("{peer}/artifacts/{digest}")).timeout(LOOK_WITHIN).send().await;
         match asked.map(|answer| answer.status()) {
             Ok(StatusCode::OK) => Ok(true),
             Ok(StatusCode::NOT_FOUND) => Ok(false),
@@ -227,14 +223,14 @@ impl Holders {
         let Some(file) = artifact.open().await else { return Err(LOST.to_owned()) };
         let Artifact { bytes, .. } = artifact;
         let body = Body::wrap_stream(pieces(file, bytes));
-        let request = self.http.put(format!("{peer}/api/v2/artifacts/{digest}")).bearer_auth(token.expose());
+        let request = self.http.stream().put(format!("{peer}/api/v2/artifacts/{digest}")).bearer_auth(token.expose());
         let request = request.header(FORWARDED, "1").header(CONTENT_LENGTH, bytes).timeout(hand_within(bytes));
         let answer = request.body(body).send().await.map_err(unreached)?;
         if answer.status().is_success() { Ok(()) } else { Err(problem(answer).await) }
     }
 
     async fn fetch_from(&self, peer: &str, digest: &Digest, kind: Kind) -> Result<(), String> {
-        let asked = timeout(LOOK_WITHIN, self.http.get(format!("{peer}/artifacts/{digest}")).send()).await;
+        let asked = timeout(LOOK_WITHIN, self.http.stream().get(format!("{peer}/artifacts/{digest}")).send()).await;
         let answer = asked.map_err(|_| "it doesn't answer".to_owned())?.map_err(unreached)?;
         if answer.status() != StatusCode::OK {
             return Err(problem(answer).await);
@@ -281,7 +277,6 @@ const fn hand_within(bytes: u64) -> Duration {
 
 const ABSENT: &str = "it isn't there";
 const LOST: &str = "its file is lost";
-const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_WITHIN: Duration = Duration::from_secs(5);
 /// Other replicas that are asked.
 pub const PEERS_MAX: usize = 16;

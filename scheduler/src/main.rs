@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use epic_common_io::telemetry::{self, Format};
 use epic_scheduler::check::check;
+use epic_scheduler::config::healthcheck::Healthcheck;
 use epic_scheduler::config::init::Init;
 use epic_scheduler::config::offline::State;
 use epic_scheduler::config::print::{Print, What};
@@ -13,7 +14,7 @@ use epic_scheduler::failure::{Code, Failure};
 use epic_scheduler::marathon::App;
 use epic_scheduler::run::run;
 use epic_scheduler::start::start;
-use epic_scheduler::{init, offline, store};
+use epic_scheduler::{healthcheck, init, offline, store};
 
 fn main() -> ExitCode {
     if let Some(checked) = store::check::asked(std::env::args_os()) {
@@ -27,6 +28,9 @@ fn main() -> ExitCode {
     }
     if let Some(asked) = Print::read(std::env::args_os()) {
         return verb(asked, async |asked| print(&asked));
+    }
+    if let Some(asked) = Healthcheck::read(std::env::args_os()) {
+        return verb(asked, async |asked| healthcheck::run(&asked).await);
     }
     let config = match Config::read(std::env::args_os()) {
         Ok(config) => config,

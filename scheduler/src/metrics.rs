@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use epic_common::time::Timestamp;
 use epic_scheduler_core::mesos::{Call, TaskState};
 use epic_scheduler_core::session::CallAnswer;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -164,6 +165,16 @@ pub fn artifacts_missing(missing: usize) {
     gauge!(ARTIFACTS_MISSING).set(f64::from(u32::try_from(missing).unwrap_or(u32::MAX)));
 }
 
+/// The certificate that is shown from now on ends then.
+pub fn certificate_expires(at: Timestamp) {
+    gauge!(CERTIFICATE_EXPIRES).set(number(at.seconds()));
+}
+
+/// The files of the certificate hold what can't be shown, or no longer.
+pub fn certificate_stale(is_stale: bool) {
+    gauge!(CERTIFICATE_STALE).set(flag(is_stale));
+}
+
 /// A request was answered; `route` is one of the routes' patterns, or empty for a path that there isn't.
 pub fn requested(route: &str, status: u16) {
     let route = if route.is_empty() { "none" } else { route };
@@ -237,6 +248,15 @@ fn describe() {
     describe_gauge!(WANTED, "Members that were applied, by role.");
     describe_gauge!(READY, "Members that are ready, by role.");
     describe_gauge!(ARTIFACTS_MISSING, "Bundles and executors that the journal names and this replica lacks.");
+    describe_gauge!(
+        CERTIFICATE_EXPIRES,
+        Unit::Seconds,
+        "When the certificate that is shown ends, in seconds since 1970; absent without --tls-cert-file."
+    );
+    describe_gauge!(
+        CERTIFICATE_STALE,
+        "1 while the files of the certificate can't be used and the one before them is shown, else 0."
+    );
     describe_counter!(REQUESTS, "Requests to the HTTP interface, by route and status.");
     // What is absent can't be told from what is not scraped.
     for name in [ENTRIES, BATCHES, CLAIMS, SNAPSHOTS, SESSIONS_LOST, OFFERS, DECLINED, SUBSCRIPTIONS] {
@@ -247,7 +267,9 @@ fn describe() {
     {
         gauge!(name).set(0.0);
     }
-    gauge!(ARTIFACTS_MISSING).set(0.0);
+    for name in [ARTIFACTS_MISSING, CERTIFICATE_STALE] {
+        gauge!(name).set(0.0);
+    }
 }
 
 const ENTRIES: &str = "epic_scheduler_journal_entries_total";
@@ -275,6 +297,8 @@ const SUBSCRIBED: &str = "epic_scheduler_subscribed";
 const WANTED: &str = "epic_scheduler_members_wanted";
 const READY: &str = "epic_scheduler_members_ready";
 const ARTIFACTS_MISSING: &str = "epic_scheduler_artifacts_missing";
+const CERTIFICATE_EXPIRES: &str = "epic_scheduler_certificate_expires_seconds";
+const CERTIFICATE_STALE: &str = "epic_scheduler_certificate_stale";
 const REQUESTS: &str = "epic_scheduler_http_requests_total";
 
 /// From a fast disk's fsync to one that an operator must hear of, in seconds.

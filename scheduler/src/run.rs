@@ -17,13 +17,14 @@ use crate::actors::link::Link;
 use crate::actors::replica::{Ends, Known, Proposal, Replica as Actor, Terms};
 use crate::actors::supply::Supply;
 use crate::actors::world::{Halt, Parts, Store, World};
-use crate::api::{self, Api, Asked};
+use crate::api::{Api, Asked};
 use crate::chain;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::holders::Holders;
 use crate::metrics;
 use crate::peers::Peer;
+use crate::reach::servers::Servers;
 use crate::replica::{Mode, Replica};
 use crate::start::{Copy, Held, Ready};
 use crate::view::Published;
@@ -62,8 +63,9 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     let inbox = Driver::start(Director::new(ready.state, ready.policy), world, clock);
     let (show, replica) = watch::channel(Replica::alone(&config.reach.advertised()));
     let (tell, peers) = watch::channel(Arc::new(Vec::new()));
-    let holders = Holders::new(config.reach.advertised(), peers.clone(), Arc::clone(&ready.artifacts));
-    let holders = holders.map_err(|error| Failure::new(Code::Io, &error))?;
+    let clients_of_peers = ready.reach.clients.clone();
+    let own = config.reach.advertised();
+    let holders = Holders::new(own, peers.clone(), Arc::clone(&ready.artifacts), clients_of_peers.clone());
     let artifacts = Arc::clone(&ready.artifacts);
     // Before it can lead: no launch may be decided without knowing what is here.
     Supply { artifacts, holders: holders.clone(), published: published.clone(), inbox: inbox.clone() }.begin().await;
@@ -75,15 +77,15 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
         replica: replica.clone(),
         peers,
         requests: ask.clone(),
+        clients: clients_of_peers,
         artifacts: ready.artifacts,
         holders,
         clock: Arc::new(move || clock.now()),
         counts,
     };
-    let server = api::serve(ready.listener, api).map_err(|error| Failure::new(Code::Io, &error))?;
-    let http = server.handle();
-    actix::spawn(server);
-    info!(listen = %config.reach.listen, advertise = config.reach.advertised(), token_file = %ready.token.path.display(), "serving");
+    let servers = Servers::start(ready.reach, api)?;
+    let (advertise, agents) = (config.reach.advertised(), config.reach.advertised_agents());
+    info!(listen = %config.reach.listen, advertise, agents, token_file = %ready.token.path.display(), "serving");
     actix::spawn(seed(ask, (published, replica), ready.token.sha256, ready.seed));
 
     let end = tokio::select! {
@@ -91,7 +93,7 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
         why = halted.recv() => Err(failure(why)),
     };
     // Open connections may take their time; whoever leads next needn't wait for them.
-    tokio::join!(ending.finish(&inbox), http.stop(true));
+    tokio::join!(ending.finish(&inbox), servers.stop());
     end
 }
 

@@ -1,8 +1,6 @@
 //! Everything that is checked and opened before the first connection.
 
 use std::fs::File;
-use std::io;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +24,7 @@ use crate::mesos::convert::Identity;
 use crate::mesos::credentials::Credentials;
 use crate::mesos::masters::ZooKeeperPath;
 use crate::moved;
+use crate::reach::Reach;
 use crate::seed;
 use crate::store::{self, At, Keeper, Options};
 use crate::token::{self, Token};
@@ -52,8 +51,8 @@ pub struct Ready {
     pub identity: Identity,
     /// The numbers that decisions depend on.
     pub policy: Policy,
-    /// The port, bound.
-    pub listener: TcpListener,
+    /// The ports, bound, and what is shown there.
+    pub reach: Reach,
 }
 
 /// The journal that a scheduler was started on.
@@ -103,7 +102,7 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
     info!(index = state.index.0, tasks = state.tasks.len(), "journal read");
     moved::check_alone(&config.state_dir, &state)?;
     check_role(config, &state)?;
-    let listener = listen(config)?;
+    let reach = Reach::open(&config.reach)?;
     let token = match &config.token_file {
         Some(path) => token::read(path),
         None => token::own(&config.state_dir),
@@ -141,7 +140,7 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
             webui_url: config.reach.advertised(),
         },
         policy,
-        listener,
+        reach,
     })
 }
 
@@ -183,24 +182,6 @@ pub(crate) fn client(config: &Config) -> Result<Client, Failure> {
     };
     let options = ClientOptions { ca_file: config.ca_file.clone(), ..ClientOptions::default() };
     Client::new(config.master.clone(), credentials, &options).map_err(|error| Failure::new(Code::Usage, &error))
-}
-
-/// Binds the port.
-pub(crate) fn listen(config: &Config) -> Result<TcpListener, Failure> {
-    let failed = |error: io::Error| {
-        let why = if error.kind() == io::ErrorKind::AddrInUse {
-            "is another scheduler running there? "
-        } else if error.kind() == io::ErrorKind::AddrNotAvailable {
-            "this machine has no such address; "
-        } else {
-            ""
-        };
-        let next = format!("{why}choose another with --listen ADDRESS:PORT");
-        Failure::text(Code::Io, format!("cannot listen on {}: {error}; {next}", config.reach.listen))
-    };
-    let listener = TcpListener::bind(config.reach.listen).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
 }
 
 /// Tells what the journal's opening has mended.

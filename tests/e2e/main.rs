@@ -16,6 +16,7 @@ mod kit;
 mod platform;
 mod probe;
 mod publish;
+mod reach;
 mod reasons;
 mod reference;
 mod requests;

@@ -143,6 +143,7 @@ mod tests {
 
     use super::*;
     use crate::peer::{Peer, Step};
+    use crate::tls::Distrust;
 
     /// Makes clients that trust what this file holds.
     fn with_ca(contents: &str) -> (TempDir, Result<Clients, Error>) {
@@ -232,7 +233,33 @@ mod tests {
         let (_, another_ca) = https_server();
         let (_folder, clients) = with_ca(&another_ca);
         let answer = clients.unwrap().stream.get(format!("https://{address}/")).send().await;
-        assert!(answer.unwrap_err().is_connect());
+        let error = answer.unwrap_err();
+        assert!(error.is_connect());
+        assert_eq!(Distrust::of(&error), Some(Distrust::Authority));
+    }
+
+    #[tokio::test]
+    async fn why_a_server_is_not_trusted_is_found_among_the_causes() {
+        let (address, ca) = https_server();
+        let (_folder, clients) = with_ca(&ca);
+        let clients = clients.unwrap();
+        let other = format!("https://localhost:{}/", address.port());
+        let error = clients.stream.get(other).send().await.unwrap_err();
+        assert_eq!(Distrust::of(&error), Some(Distrust::Host), "{error:?}");
+
+        let plain = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = plain.local_addr().unwrap();
+        thread::spawn(move || {
+            let (mut connection, _) = plain.accept().unwrap();
+            // What begins a handshake is no request.
+            assert!(connection.read(&mut [0; 4096]).unwrap() > 0);
+            connection.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        });
+        let error = clients.stream.get(format!("https://{address}/")).send().await.unwrap_err();
+        assert_eq!(Distrust::of(&error), Some(Distrust::NoTls), "{error:?}");
+
+        let error = clients.stream.get("https://127.0.0.1:1/").send().await.unwrap_err();
+        assert_eq!(Distrust::of(&error), None, "{error:?}");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Hands the changes that people ask of a standby to the leader.
 
-use std::io;
 use std::time::Duration;
 
 use actix_web::body::BoxBody;
@@ -9,29 +8,12 @@ use actix_web::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, W
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest as _, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _, web};
-use epic_common_io::http::{ClientOptions, clients};
 use tokio::sync::watch;
 
 use super::problem::Refused;
 use super::{Api, body};
 use crate::holders::FORWARDED;
 use crate::replica::Replica;
-
-/// The client for the leader; it follows no redirect, so a token goes nowhere else.
-#[derive(Clone, Debug)]
-pub(super) struct Forwarder(reqwest::Client);
-
-impl Forwarder {
-    /// Makes the client.
-    ///
-    /// # Errors
-    ///
-    /// The HTTP library refuses to start.
-    pub(super) fn new() -> io::Result<Self> {
-        let options = ClientOptions { connect_timeout: CONNECT_WITHIN, ..ClientOptions::default() };
-        clients(&options).map(|clients| Self(clients.calls)).map_err(io::Error::other)
-    }
-}
 
 /// Serves reads here, and changes here only if this replica decides; else the leader is asked.
 ///
@@ -67,12 +49,13 @@ async fn forward(
     let Some(leader) = leader else {
         return Err(unavailable("nobody decides just now", format!("{sentence}; {REPEAT}")));
     };
-    let forwarder = request.app_data::<web::Data<Forwarder>>().cloned();
-    let forwarder = forwarder.ok_or_else(|| unavailable("changes can't be handed over", ""))?;
+    let clients = request.app_data::<web::Data<Api>>().map(|api| api.clients.clone());
+    let clients = clients.ok_or_else(|| unavailable("changes can't be handed over", ""))?;
     let payload = web::Payload::from_request(request, &mut body).await;
     let payload = payload.map_err(|error| unavailable("the body can't be read", error.to_string()))?;
     let bytes = body::bytes(payload).await?;
-    let sent = send(&forwarder.0, request, &leader, bytes);
+    let client = clients.calls();
+    let sent = send(&client, request, &leader, bytes);
     tokio::select! {
         answer = sent => answer.map_err(|error| lost(&leader, &error)),
         // Whoever led may never answer, such as a process that was stopped.
@@ -83,7 +66,7 @@ async fn forward(
     }
 }
 
-/// Sends the request as it is, and returns the answer as it is.
+/// Sends the request as it is with a client that follows no redirect, so a token goes nowhere else, and returns the answer as it is.
 async fn send(
     client: &reqwest::Client,
     request: &HttpRequest,
@@ -131,6 +114,5 @@ fn unavailable(title: &str, detail: impl Into<String>) -> Refused {
 }
 
 const REPEAT: &str = "repeat the request in a moment, with the same Idempotency-Key";
-const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// A bundle may have to be copied and checked before the answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(300);

@@ -23,12 +23,13 @@ use actix_web::{App, HttpServer, web};
 use epic_common::time::Timestamp;
 use epic_scheduler_core::request::{Answer, Request};
 use metrics_exporter_prometheus::PrometheusHandle;
+use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::forward::Forwarder;
 use crate::artifacts::Artifacts;
 use crate::holders::Holders;
 use crate::peers::Peer;
+use crate::reach::clients::PeerClients;
 use crate::replica::Replica;
 use crate::view::Published;
 
@@ -46,6 +47,8 @@ pub struct Api {
     pub peers: watch::Receiver<Arc<Vec<Peer>>>,
     /// Where requests go; who reads it decides.
     pub requests: mpsc::Sender<Asked>,
+    /// The clients for other replicas.
+    pub clients: PeerClients,
     /// What executors fetch.
     pub artifacts: Arc<Artifacts>,
     /// Who else holds it.
@@ -68,40 +71,60 @@ impl Api {
     }
 }
 
-/// Adds every route; a path or method that isn't there is answered by a problem, like all refusals (RFC 9457).
-fn configure(cfg: &mut web::ServiceConfig, api: web::Data<Api>, forwarder: web::Data<Forwarder>) {
-    cfg.app_data(api).app_data(forwarder);
-    operate::configure(cfg);
-    leader::configure(cfg);
+/// What is served where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routes {
+    /// Everything, for people and other replicas.
+    All,
+    /// Artifacts and `/healthz`, for agents.
+    Artifacts,
+}
+
+/// Adds the routes; a path or method that isn't there is answered by a problem, like all refusals (RFC 9457).
+fn configure(cfg: &mut web::ServiceConfig, api: web::Data<Api>, routes: Routes) {
+    cfg.app_data(api);
     artifact::configure(cfg);
-    backup::configure(cfg);
-    push::configure(cfg);
-    platform::configure(cfg);
+    match routes {
+        Routes::All => {
+            operate::configure(cfg);
+            leader::configure(cfg);
+            backup::configure(cfg);
+            push::configure(cfg);
+            platform::configure(cfg);
+        }
+        Routes::Artifacts => operate::configure_health(cfg),
+    }
     cfg.default_service(web::to(problem::no_such_path));
 }
 
-/// Serves the interface on `listener` with one worker until the returned server is stopped; signals are left alone.
+/// Serves the interface on `listener`, over TLS if there is `tls`, with one worker until the returned server is stopped;
+/// signals are left alone.
 ///
-/// Connections are bounded to 1,024, bodies to 256 KiB, artifacts to what a bundle may have, and a client that is slow with its request is cut off.
+/// Connections are bounded to 1,024, handshakes at a time to 256, bodies to 256 KiB, artifacts to what a bundle may have,
+/// and a client that is slow with its handshake or request is cut off.
 ///
 /// # Errors
 ///
-/// The listener can't be used, or no client for the leader can be made.
-pub fn serve(listener: TcpListener, api: Api) -> io::Result<Server> {
-    let (api, forwarder) = (web::Data::new(api), web::Data::new(Forwarder::new()?));
+/// The listener can't be used.
+pub fn serve(listener: TcpListener, tls: Option<ServerConfig>, routes: Routes, api: Api) -> io::Result<Server> {
+    let api = web::Data::new(api);
     let server = HttpServer::new(move || {
-        let (api, forwarder) = (api.clone(), forwarder.clone());
+        let api = api.clone();
         let app = App::new().wrap(actix_web::middleware::from_fn(metering::count));
-        app.configure(|cfg| configure(cfg, api, forwarder))
+        app.configure(|cfg| configure(cfg, api, routes))
     });
     let server = server
         .workers(1)
         .disable_signals()
         .max_connections(1024)
         .keep_alive(Duration::from_secs(30))
+        .tls_handshake_timeout(Duration::from_secs(5))
         .client_request_timeout(Duration::from_secs(10))
         .client_disconnect_timeout(Duration::from_secs(2))
-        .shutdown_timeout(5)
-        .listen(listener)?;
+        .shutdown_timeout(5);
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+        None => server.listen(listener)?,
+    };
     Ok(server.run())
 }

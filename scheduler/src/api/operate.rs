@@ -8,14 +8,18 @@ use super::problem::wrong_method;
 use crate::{metrics, view};
 
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
-    let read_only = || wrong_method("GET, HEAD");
+    configure_health(cfg);
     for (path, [get, head]) in [
-        ("/healthz", [web::get().to(healthz), web::head().to(healthz)]),
         ("/readyz", [web::get().to(readyz), web::head().to(readyz)]),
         ("/metrics", [web::get().to(counts), web::head().to(counts)]),
     ] {
-        cfg.service(web::resource(path).route(get).route(head).default_service(read_only()));
+        cfg.service(web::resource(path).route(get).route(head).default_service(wrong_method("GET, HEAD")));
     }
+}
+
+pub(super) fn configure_health(cfg: &mut web::ServiceConfig) {
+    let resource = web::resource("/healthz").route(web::get().to(healthz)).route(web::head().to(healthz));
+    cfg.service(resource.default_service(wrong_method("GET, HEAD")));
 }
 
 async fn healthz() -> HttpResponse {

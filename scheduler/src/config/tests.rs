@@ -138,6 +138,7 @@ fn a_role_is_checked_as_mesos_does() {
 fn page() -> String {
     let (run, init) = (Config::command(), init::Init::command());
     let mut page = format!("# Options of epic-scheduler\n\n{}\n## epic-scheduler init\n\n{}", part(run), part(init));
+    page += &format!("\n## epic-scheduler healthcheck\n\n{}", part(healthcheck::Healthcheck::command()));
     let state = offline::State::command();
     page += &format!("\n## epic-scheduler state\n\n{}\n", state.get_long_about().unwrap_or_default());
     for verb in state.get_subcommands().filter(|verb| verb.get_name() != "help") {

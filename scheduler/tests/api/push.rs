@@ -10,6 +10,7 @@ use epic_common::ids::Digest;
 use epic_scheduler::artifacts::receive::Kind;
 use epic_scheduler::holders::Holders;
 use epic_scheduler::peers::Peer;
+use epic_scheduler::reach::clients::PeerClients;
 use epic_scheduler::replica::Mode;
 use epic_scheduler_core::request::Wish;
 use epic_scheduler_core::state::platform::Desired;
@@ -267,7 +268,12 @@ async fn what_is_fetched_is_checked() {
     let file = standby.folder.path().join("program");
     fs::write(&file, "program").unwrap();
     let program = standby.artifacts.add_executor(&file).unwrap();
-    let holders = Holders::new(leader.url(""), leader.peers.subscribe(), Arc::clone(&leader.artifacts)).unwrap();
+    let holders = Holders::new(
+        leader.url(""),
+        leader.peers.subscribe(),
+        Arc::clone(&leader.artifacts),
+        PeerClients::new(None).unwrap().0,
+    );
     let error = holders.fetch(&program, Kind::Bundle).await.unwrap_err().to_string();
     assert!(error.contains("what came is not an EPIC bundle"), "{error}");
     let kept = standby.artifacts.find(&program).unwrap().path;

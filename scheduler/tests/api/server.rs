@@ -7,11 +7,12 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use epic_common::ids::Digest;
 use epic_common::time::Timestamp;
-use epic_scheduler::api::{Api, Asked, serve};
+use epic_scheduler::api::{Api, Asked, Routes, serve};
 use epic_scheduler::artifacts::Artifacts;
 use epic_scheduler::holders::Holders;
 use epic_scheduler::metrics;
 use epic_scheduler::peers::Peer;
+use epic_scheduler::reach::clients::PeerClients;
 use epic_scheduler::replica::{Mode, Replica};
 use epic_scheduler::view::Published;
 use epic_scheduler_core::request::{Answer, Grantal, Request};
@@ -80,17 +81,19 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let replica = watch::Sender::new(Replica::alone(&format!("http://{address}")));
         let (own, peers) = (format!("http://{address}"), watch::Sender::new(Arc::default()));
+        let clients = PeerClients::new(None).unwrap().0;
         let api = Api {
             published: watch::channel(Arc::new(published)).1,
             replica: replica.subscribe(),
             peers: peers.subscribe(),
             requests,
             artifacts: Arc::clone(&artifacts),
-            holders: Holders::new(own, peers.subscribe(), Arc::clone(&artifacts)).unwrap(),
+            holders: Holders::new(own, peers.subscribe(), Arc::clone(&artifacts), clients.clone()),
+            clients,
             clock: Arc::new(|| Timestamp(5_000_000)),
             counts: metrics::install().unwrap(),
         };
-        let server = serve(listener, api).unwrap();
+        let server = serve(listener, None, Routes::All, api).unwrap();
         let handle = server.handle();
         tokio::spawn(server);
         let client = epic_common_io::http::clients(&epic_common_io::http::ClientOptions::default()).unwrap().calls;

@@ -8,7 +8,6 @@ use epic_common::api::{Granted, LeaderView, PlatformView};
 
 use super::{Replicas, TOKEN};
 use crate::epic::{PATIENCE, brief};
-use crate::http;
 use crate::process::tail;
 
 impl Replicas {
@@ -33,12 +32,15 @@ impl Replicas {
     /// # Errors
     /// It isn't.
     pub async fn ready(&self, index: usize) -> Result<()> {
-        http::get(&format!("{}/readyz", self.url(index))).await.map(drop)
+        let answer = self.client.get(format!("{}/readyz", self.url(index))).send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status == 200, "{status}: {text}");
+        Ok(())
     }
 
     pub(super) async fn ask(&self, index: usize, path: &str) -> Result<String> {
         let url = format!("{}{path}", self.url(index));
-        let answer = http::client().get(&url).timeout(Duration::from_secs(1)).send().await?;
+        let answer = self.client.get(&url).timeout(Duration::from_secs(1)).send().await?;
         ensure!(answer.status() == 200, "{url} answered {}", answer.status());
         Ok(answer.text().await?)
     }
@@ -116,7 +118,7 @@ impl Replicas {
     /// # Errors
     /// It is refused: the problem's text.
     pub async fn post(&self, index: usize, path: &str) -> Result<Granted> {
-        change(http::client().post(format!("{}{path}", self.url(index)))).await
+        change(self.client.post(format!("{}{path}", self.url(index)))).await
     }
 
     /// Applies the platform's document, as it is now, at a replica.
@@ -137,7 +139,7 @@ impl Replicas {
 
     fn document(&self, index: usize) -> Result<reqwest::RequestBuilder> {
         let document = fs::read_to_string(self.platform_file())?;
-        Ok(http::client().put(format!("{}/api/v2/platform", self.url(index))).body(document))
+        Ok(self.client.put(format!("{}/api/v2/platform", self.url(index))).body(document))
     }
 }
 

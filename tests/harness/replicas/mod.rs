@@ -1,11 +1,13 @@
 //! Several schedulers that share a journal in a real ZooKeeper, each of which can be killed, stopped and emptied.
 
 mod ask;
+pub mod tls;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,8 +16,10 @@ use nix::sys::signal::Signal;
 
 use crate::cluster::Cluster;
 use crate::epic::{PATIENCE, built, document, repository};
+use crate::http;
 use crate::process::{Process, Program};
 use crate::relay::Relays;
+use crate::replicas::tls::{Authority, Signed, write_pair};
 use crate::zookeeper::ZooKeeper;
 
 /// How long ZooKeeper keeps the session of a silent replica here: longer than its own restart takes.
@@ -33,6 +37,7 @@ pub struct Replicas {
     pub zookeeper: ZooKeeper,
     dir: PathBuf,
     bin: PathBuf,
+    client: reqwest::Client,
 }
 
 /// Who is started.
@@ -48,19 +53,23 @@ pub struct Crew {
     pub bundle: Option<PathBuf>,
     /// Further flags of each.
     pub args: Vec<String>,
+    /// Who signs the certificate of each; they speak plain http without it.
+    pub authority: Option<Arc<Authority>>,
 }
 
 impl Crew {
     /// The usual ones.
     #[must_use]
     pub fn of(count: u8, workers: u32) -> Self {
-        Self { count, workers, session: SESSION_TIMEOUT, bundle: None, args: Vec::new() }
+        Self { count, workers, session: SESSION_TIMEOUT, bundle: None, args: Vec::new(), authority: None }
     }
 }
 
 #[derive(Debug)]
 struct Replica {
     url: String,
+    /// Where agents fetch artifacts.
+    agents: String,
     state_dir: PathBuf,
     program: Program,
     process: Option<Process>,
@@ -117,7 +126,9 @@ impl Replicas {
     fn prepare_on(cluster: Cluster, zookeeper: ZooKeeper, crew: &Crew) -> Result<Self> {
         let dir = cluster.work_dir().join("replicas");
         fs::create_dir_all(&dir)?;
-        let mut replicas = Self { replicas: Vec::new(), cluster, zookeeper, bin: dir.join("platform.bin"), dir };
+        let client = crew.authority.as_ref().map_or_else(|| Ok(http::client().clone()), |known| known.client())?;
+        let bin = dir.join("platform.bin");
+        let mut replicas = Self { replicas: Vec::new(), cluster, zookeeper, bin, dir, client };
         match &crew.bundle {
             Some(bundle) => replicas.bin.clone_from(bundle),
             None => drop(bundle::build(&repository("tests/fixtures/probe-platform"), &replicas.bin)?),
@@ -169,9 +180,36 @@ impl Replicas {
             ("--token-file", self.token_file().display().to_string()),
         ];
         let args = args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).chain(crew.args.clone());
-        let program = Program::new(built("epic-scheduler")?, home.join("log")).args(args);
-        self.replicas.push(Replica { url: format!("http://{listen}"), state_dir, program, process: None, relays });
+        let mut program = Program::new(built("epic-scheduler")?, home.join("log")).args(args);
+        let mut url = format!("http://{listen}");
+        let mut agents = url.clone();
+        if let Some(authority) = &crew.authority {
+            url = format!("https://{listen}");
+            fs::write(self.ca_file(), authority.pem())?;
+            write_pair(&home, &authority.sign(&listen.ip().to_string())?)?;
+            let plain = self.cluster.network().free(210 + index)?;
+            agents = format!("http://{plain}");
+            let file = |name: &str| home.join(name).display().to_string();
+            program = program.args(["--listen-agents", &plain.to_string(), "--tls-cert-file", &file("tls.crt")]);
+            let ca_file = self.ca_file().display().to_string();
+            program = program.args(["--tls-key-file", &file("tls.key"), "--tls-ca-file", &ca_file]);
+        }
+        self.replicas.push(Replica { url, agents, state_dir, program, process: None, relays });
         Ok(())
+    }
+
+    /// Returns the file with the authority that replicas trust, if they speak TLS.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        self.dir.join("ca.pem")
+    }
+
+    /// Replaces the certificate and key of a replica on its disk.
+    ///
+    /// # Errors
+    /// They can't be written.
+    pub fn certify(&self, index: usize, signed: &Signed) -> Result<()> {
+        write_pair(&self.dir.join(format!("r{index}")), signed)
     }
 
     /// Returns where the journal is, by no relay.
@@ -230,6 +268,12 @@ impl Replicas {
     #[must_use]
     pub fn url(&self, index: usize) -> &str {
         &self.replicas[index].url
+    }
+
+    /// Returns where agents fetch artifacts from a replica.
+    #[must_use]
+    pub fn agents_url(&self, index: usize) -> &str {
+        &self.replicas[index].agents
     }
 
     /// Gives a replica another argument from its next start on.
