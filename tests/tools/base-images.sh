@@ -12,7 +12,13 @@ debian=debian:bookworm-slim
 rust=rust:1.95-bookworm
 say() { printf 'base images: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
-has() { docker image inspect "$1" > /dev/null 2>&1; }
+# Whether there is such an image, and not one that this script would make otherwise today.
+mine=$({ cat "${BASH_SOURCE[0]}"; rustc --version; } | sha256sum | cut -c1-16)
+has() {
+  local made
+  made=$(docker image inspect --format '{{index .Config.Labels "epic-mesos.stand-in"}}' "$1" 2> /dev/null) || return 1
+  [ -z "$made" ] || [ "$made" = "$mine" ]
+}
 
 # Gets an image from a registry, if that is wanted.
 pulled() { [ "${EPIC_PULL:-}" = 1 ] && docker pull --quiet "$1" >&2; }
@@ -33,6 +39,15 @@ outside() { # folder
   done
 }
 
+# What this machine's environment tells programs that reach package indexes.
+settings() {
+  local name bundle=/etc/ssl/certs/ca-certificates.crt
+  echo "ENV REQUESTS_CA_BUNDLE=$bundle PIP_CERT=$bundle"
+  for name in PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_DEFAULT_TIMEOUT {HTTP,HTTPS,NO}_PROXY {http,https,no}_proxy; do
+    [ -z "${!name:-}" ] || echo "ENV $name=${!name}"
+  done
+}
+
 make_debian() {
   local mirror
   mirror=$(apt-cache policy base-files | awk '/ (http|https|file|copy):.* bookworm\/main /{ print $2; exit }')
@@ -43,10 +58,11 @@ make_debian() {
     --dpkgopt='path-exclude=/usr/share/man/*' --essential-hook='mkdir -p "$1/usr/share/man/man1"' \
     bookworm "$tmp/debian.tar" "${mirror:-http://deb.debian.org/debian}" >&2
   outside "$tmp/outside"
-  docker build --quiet --tag "$debian" --file - "$tmp" >&2 << 'END'
+  docker build --quiet --label "epic-mesos.stand-in=$mine" --tag "$debian" --file - "$tmp" >&2 << END
 FROM scratch
 ADD debian.tar /
 COPY outside/ /
+$(settings)
 CMD ["bash"]
 END
 }
@@ -57,9 +73,9 @@ make_rust() {
   rustc --version | grep -q '^rustc 1\.95\.' || say "$rust is made of $(rustc --version)"
   mkdir -p "$tmp"/rust/{bin,lib/rustlib}
   cp -a "$sysroot"/bin/{cargo,rustc} "$tmp/rust/bin/"
-  cp -a "$sysroot"/lib/*.so "$tmp/rust/lib/"
+  cp -a "$sysroot"/lib/*.so* "$tmp/rust/lib/"
   cp -a "$sysroot/lib/rustlib/x86_64-unknown-linux-gnu" "$tmp/rust/lib/rustlib/"
-  docker build --quiet --tag "$rust" --file - "$tmp" >&2 << END
+  docker build --quiet --label "epic-mesos.stand-in=$mine" --tag "$rust" --file - "$tmp" >&2 << END
 FROM $debian
 RUN apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends gcc libc6-dev make git python3-venv \

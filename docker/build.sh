@@ -1,0 +1,17 @@
+#!/bin/bash
+# Builds the images epic-mesos/scheduler and epic-mesos/cli, tagged with the version in Cargo.toml.
+#
+#   build.sh [PROFILE]     release, or dev, which takes less time and makes larger images
+#
+# Needs an engine with BuildKit (DOCKER_HOST). SOURCE is where these sources are published, for a label.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+revision=$(git -c "safe.directory=$PWD" rev-parse HEAD 2> /dev/null || echo unknown)
+created=$(date -u -d "@$(git -c "safe.directory=$PWD" log -1 --format=%ct 2> /dev/null || date +%s)" +%Y-%m-%dT%H:%M:%SZ)
+export DOCKER_BUILDKIT=1
+for stage in scheduler cli; do
+  docker build --file docker/Dockerfile --target "$stage" --tag "epic-mesos/$stage:$version" \
+    --build-arg "PROFILE=${1:-release}" --build-arg "VERSION=$version" --build-arg "REVISION=$revision" \
+    --build-arg "CREATED=$created" --build-arg "SOURCE=${SOURCE:-}" .
+done
