@@ -9,6 +9,7 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 
 declare -A packages=(
   [build]='gcc libc6-dev make git zstd'
+  [chart]='python3 python3-venv ca-certificates'
   [clock]='libfaketime'
   [docker]='docker.io docker-compose slirp4netns iproute2 mmdebstrap ca-certificates python3-venv binutils'
   [haproxy]='haproxy openssl'

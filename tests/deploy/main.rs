@@ -1,5 +1,6 @@
 //! Tests of what the project is deployed with: each artifact is given to the tool that will run it.
 
+mod chart;
 mod engine;
 mod images;
 mod tools;

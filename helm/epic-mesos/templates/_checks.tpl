@@ -36,20 +36,39 @@
 {{- if and $own (not (and $v.tls.certificate $v.tls.privateKey $v.tls.ca)) }}
 {{- fail "tls.certificate, tls.privateKey and tls.ca go together: set all three" }}
 {{- end }}
+{{- if eq (int $v.agents.port) 8080 }}
+{{- fail "agents.port 8080 is the port of the interface: take another one, such as 8081" }}
+{{- end }}
 {{- if and (eq $v.agents.advertise "url") (not $v.agents.url) }}
 {{- fail "agents.advertise url needs agents.url: http://HOST:PORT at which agents reach a replica, such as http://$(POD_NAME).example.com:8081" }}
 {{- end }}
 {{- if and $v.agents.url (ne $v.agents.advertise "url") }}
 {{- fail (printf "agents.url is set, but agents.advertise is %s: set it to url" $v.agents.advertise) }}
 {{- end }}
-{{- if and (ne (toString $v.service.nodePort) "") (ne $v.service.nodePort nil) (eq $v.service.type "ClusterIP") }}
-{{- fail "service.nodePort needs service.type NodePort or LoadBalancer" }}
+{{- if and $v.service.nodePort (eq $v.service.type "ClusterIP") }}
+{{- fail (printf "service.nodePort %v needs service.type NodePort or LoadBalancer; it is ClusterIP" $v.service.nodePort) }}
 {{- end }}
 {{- if and $v.bundle.file (not $v.bundle.existingClaim) }}
 {{- fail (printf "bundle.file %s needs the volume that it is on: set bundle.existingClaim" $v.bundle.file) }}
 {{- end }}
 {{- if and $v.platform (not $v.bundle.existingClaim) }}
 {{- fail "platform needs its bundle at each replica: set bundle.existingClaim; without such a volume, push the bundle and use epicctl platform apply" }}
+{{- end }}
+{{- $labels := dict "podLabels" $v.podLabels "metrics.serviceMonitor.labels" $v.metrics.serviceMonitor.labels "metrics.prometheusRule.labels" $v.metrics.prometheusRule.labels }}
+{{- range $name, $map := $labels }}
+{{- range $label, $_ := $map }}
+{{- if or (hasPrefix "app.kubernetes.io/" $label) (hasPrefix "helm.sh/" $label) }}
+{{- fail (printf "%s sets %s, which is the chart's own: take another label" $name $label) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $v.extraEnv }}
+{{- if has .name (include "epic-mesos.ownEnv" $ | fromYamlArray) }}
+{{- fail (printf "extraEnv sets %s, which the chart sets itself: use the value that stands for it" .name) }}
+{{- end }}
+{{- if and (has .name (list "EPIC_TOKEN" "EPIC_SECRET" "EPIC_ZK_DIGEST")) .value }}
+{{- fail (printf "extraEnv gives %s by value, so that whoever sees the pods sees it: use a Secret, by token, mesos.secret or zookeeper.digest" .name) }}
+{{- end }}
 {{- end }}
 {{- if and $v.networkPolicy.enabled $v.networkPolicy.egress.enabled }}
 {{- range $name := list "zookeeper" "masters" }}
@@ -58,4 +77,38 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{- /* Every variable that the chart may set. */ -}}
+{{- define "epic-mesos.ownEnv" -}}
+- POD_NAME
+- POD_IP
+- HOST_IP
+- EPIC_MASTER
+- EPIC_ZK
+- EPIC_ZK_SESSION_TIMEOUT
+- EPIC_ZK_DIGEST_FILE
+- EPIC_ZK_SASL_FILE
+- EPIC_ZK_CA_FILE
+- EPIC_ZK_CERT_FILE
+- EPIC_ZK_KEY_FILE
+- EPIC_ROLE
+- EPIC_FRAMEWORK_NAME
+- EPIC_PRINCIPAL
+- EPIC_SECRET_FILE
+- EPIC_CA_FILE
+- EPIC_UNREACHABLE_AFTER
+- EPIC_TOKEN_FILE
+- EPIC_STATE_DIR
+- EPIC_LISTEN
+- EPIC_ADVERTISE
+- EPIC_LISTEN_AGENTS
+- EPIC_ADVERTISE_AGENTS
+- EPIC_TLS_CERT_FILE
+- EPIC_TLS_KEY_FILE
+- EPIC_TLS_CA_FILE
+- EPIC_PLATFORM
+- EPIC_BIN
+- EPIC_LOG_FORMAT
+- EPIC_LOG
 {{- end -}}
