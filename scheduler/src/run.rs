@@ -41,7 +41,8 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     // Back-offs in the journal count from its own times; the machine's may have been wrong when it wrote them.
     let clock = Clock::not_before(ready.state.at);
     let counts = metrics::install().map_err(|error| Failure::new(Code::Io, &error))?;
-    actix::spawn(metrics::upkeep(counts.clone()));
+    actix::spawn(counts.clone().keep_small());
+    actix::spawn(metrics::watch_state_dir(config.state_dir.clone()));
     let bound = config.zk_session_timeout.max(HANGS_AFTER_MIN);
     let watched = config.zk.as_ref().map(|_| Watchdog::start(bound)).transpose();
     let _watched = watched.map_err(|error| Failure::new(Code::Io, &error))?;
@@ -61,7 +62,11 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     });
     let state = ready.state.clone();
     let inbox = Driver::start(Director::new(ready.state, ready.policy), world, clock);
-    let (show, replica) = watch::channel(Replica::alone(&config.reach.advertised()));
+    let alone = Replica::alone(&config.reach.advertised());
+    if config.zk.is_none() {
+        metrics::replica(&alone);
+    }
+    let (show, replica) = watch::channel(alone);
     let (tell, peers) = watch::channel(Arc::new(Vec::new()));
     let clients_of_peers = ready.reach.clients.clone();
     let own = config.reach.advertised();

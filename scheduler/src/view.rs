@@ -2,6 +2,7 @@
 
 mod member;
 mod waiting;
+pub mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

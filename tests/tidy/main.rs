@@ -70,11 +70,9 @@ fn the_changelog_has_a_place_for_the_next_change() {
 }
 
 #[test]
-fn every_metric_is_explained() {
+fn every_alert_has_its_page_and_every_page_its_alert() {
     let repository = Repository::read();
-    let (declared, explained) =
-        (repository.text("scheduler/src/metrics.rs"), repository.text("docs/reference/metrics.md"));
-    report(pages::metrics(declared, explained));
+    report(pages::runbooks(repository.text("scheduler/monitoring/rules.yaml"), &repository));
 }
 
 #[test]

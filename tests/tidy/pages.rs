@@ -1,4 +1,4 @@
-//! Pages say what is there: their links, the map, the lists of changes, metrics and decisions.
+//! Pages say what is there: their links, the map, the lists of changes and decisions, a page for each alert.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -62,19 +62,24 @@ pub(crate) fn changelog(text: &str) -> Vec<String> {
     vec![format!("CHANGELOG.md: its first section must be \"## Unreleased\"; it has {sections:?}")]
 }
 
-/// Complains of metrics that are declared and not explained, or explained and not there.
-pub(crate) fn metrics(declared: &str, explained: &str) -> Vec<String> {
-    let constants = declared.lines().filter(|line| line.starts_with("const "));
-    let declared: BTreeSet<&str> =
-        constants.flat_map(|line| quoted(line, '"')).filter(|name| name.starts_with(METRIC)).collect();
-    let explained: BTreeSet<&str> = quoted(explained, '`').filter(|name| name.starts_with(METRIC)).collect();
+/// Complains of alerts that lead to no page of theirs, of pages without an alert, and of pages that lack a part.
+pub(crate) fn runbooks(rules: &str, repository: &Repository) -> Vec<String> {
+    let after = |start: &'static str| rules.lines().filter_map(move |line| line.trim_start().strip_prefix(start));
+    let alerts: BTreeSet<String> = after("- alert: ").map(|name| format!("{RUNBOOKS}{name}.md")).collect();
+    let links: BTreeSet<String> = after("runbook_url: ").map(str::to_owned).collect();
+    let files = || repository.ending(".md").filter(|file| file.path.starts_with(RUNBOOKS));
+    let pages: BTreeSet<String> = files().map(|file| file.path.clone()).collect();
     let mut complaints = Vec::new();
-    if declared.is_empty() {
-        complaints.push(format!("scheduler/src/metrics.rs: no metric is found; their names begin with {METRIC}"));
+    if alerts.is_empty() {
+        complaints.push("scheduler/monitoring/rules.yaml: no alert is found".to_owned());
     }
-    let missing = declared.difference(&explained).map(|name| format!("docs/reference/metrics.md: {name} is missing"));
-    let gone = explained.difference(&declared).map(|name| format!("docs/reference/metrics.md: there is no {name}"));
-    complaints.extend(missing.chain(gone));
+    complaints
+        .extend(alerts.symmetric_difference(&links).map(|page| format!("{page}: either no alert or no link to it")));
+    complaints.extend(alerts.symmetric_difference(&pages).map(|page| format!("{page}: either no alert or no page")));
+    for file in files() {
+        let lacking = RUNBOOK.iter().filter(|part| !file.text.lines().any(|line| line == **part));
+        complaints.extend(lacking.map(|part| format!("{}: lacks the part \"{part}\"", file.path)));
+    }
     complaints
 }
 
@@ -139,7 +144,9 @@ fn join(folder: &Path, target: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-const METRIC: &str = "epic_scheduler_";
+const RUNBOOKS: &str = "docs/runbooks/";
+const RUNBOOK: [&str; 5] =
+    ["## What it means", "## What it costs", "## What to look at", "## What to do", "## When it clears"];
 const DECISIONS: &str = "docs/adr/README.md";
 const PARTS: [&str; 4] = ["## Context", "## Decision", "## Consequences", "## How to undo it"];
 
@@ -182,12 +189,16 @@ fn a_changelog_without_a_place_for_the_next_change_is_found() {
 }
 
 #[test]
-fn a_metric_that_is_not_explained_is_found() {
-    let declared = "const A: &str = \"epic_scheduler_a_total\";\nconst B: &str = \"epic_scheduler_b\";";
-    assert_eq!(metrics(declared, "| `epic_scheduler_a_total` | a |\n| `epic_scheduler_b` | b |"), Vec::<String>::new());
-    let complaints = metrics(declared, "`epic_scheduler_a_total` `epic_scheduler_c`");
-    assert!(complaints.len() == 2 && complaints[0].contains("_b is missing") && complaints[1].contains("no epic_"));
-    assert_eq!(metrics("    assert!(text.contains(\"epic_scheduler_a_total 3\"));", "").len(), 1);
+fn an_alert_without_its_page_and_a_page_without_its_alert_are_found() {
+    let whole = RUNBOOK.join("\n\n");
+    let rule = |name: &str| format!("      - alert: {name}\n          runbook_url: docs/runbooks/{name}.md\n");
+    let of = |rules: &str, text: &str| runbooks(rules, &Repository::of(&[("docs/runbooks/A.md", text)])).len();
+    assert_eq!(of(&rule("A"), &whole), 0);
+    assert_eq!(of(&(rule("A") + &rule("B")), &whole), 1, "B has no page");
+    assert_eq!(of(&rule("B"), &whole), 2, "neither has the page an alert");
+    assert_eq!(of(&rule("A").replace("A.md", "B.md"), &whole), 2, "the link leads elsewhere");
+    assert_eq!(of(&rule("A"), &whole.replace("## What to do", "")), 1);
+    assert_eq!(of("", &whole), 2);
 }
 
 #[test]

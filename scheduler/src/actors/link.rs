@@ -31,6 +31,7 @@ pub struct Link {
     /// Why the last try failed; the same reason is told once.
     told: Rc<RefCell<String>>,
     reader: Option<JoinHandle<()>>,
+    offers: metrics::Held,
 }
 
 impl Link {
@@ -45,6 +46,7 @@ impl Link {
             lanes: Rc::new(RefCell::new(None)),
             told: Rc::default(),
             reader: None,
+            offers: metrics::Held::default(),
         }
     }
 
@@ -55,7 +57,7 @@ impl Link {
         let call = self.identity.subscribe(subscribe);
         let (client, identity, lanes, inbox) =
             (Rc::clone(&self.client), Arc::clone(&self.identity), Rc::clone(&self.lanes), inbox.clone());
-        let told = Rc::clone(&self.told);
+        let (told, offers) = (Rc::clone(&self.told), self.offers.clone());
         let (clock, not_after) = (self.clock, subscribe.not_after);
         self.reader = Some(actix::spawn(async move {
             // This process may be stopped at any time, and masters may take theirs.
@@ -64,7 +66,8 @@ impl Link {
                 Ok(subscription) => {
                     told.take();
                     lanes.replace(Some(client.lanes(&subscription)));
-                    read(subscription, &identity, &inbox).await;
+                    read(subscription, &identity, &inbox, &offers).await;
+                    offers.clear();
                 }
                 Err(error) => {
                     let end = refusal(&error);
@@ -88,10 +91,13 @@ impl Link {
         if let Some(lanes) = self.lanes.take() {
             lanes.close();
         }
+        self.offers.clear();
     }
 
     /// Sends a call on the subscription that stands; its answer comes as an input.
     pub fn send(&self, id: CallId, call: Box<Call>, inbox: &Inbox<Input>) {
+        metrics::called();
+        self.offers.send(&call);
         let lane = call.lane().map(ToString::to_string);
         let pending = self
             .lanes
@@ -112,7 +118,7 @@ impl Link {
     }
 }
 
-async fn read(mut subscription: Subscription, identity: &Identity, inbox: &Inbox<Input>) {
+async fn read(mut subscription: Subscription, identity: &Identity, inbox: &Inbox<Input>, offers: &metrics::Held) {
     let stream = StreamId(subscription.stream_id.clone());
     info!(master = %subscription.leader, stream = stream.0, "subscribed");
     metrics::subscribed();
@@ -126,6 +132,7 @@ async fn read(mut subscription: Subscription, identity: &Identity, inbox: &Inbox
             Ok(event) => {
                 let Some(event) = identity.event(event) else { continue };
                 count(&event);
+                offers.hear(&event);
                 // Waiting until it was handled is what holds Mesos back.
                 if inbox.put(Input::Mesos(stream.clone(), event)).await.is_err() {
                     return;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::Addr;
 use epic_common_io::driver::{Clock, Inbox, World as DriverWorld};
@@ -119,12 +119,12 @@ impl World {
         let last = Index(first.0 + u64::try_from(entries.len()).unwrap_or(0).saturating_sub(1));
         let batch = self.batches.borrow_mut().add(last);
         let (batches, halt) = (Rc::clone(&self.batches), self.halt.clone());
-        let started = Instant::now();
+        let append = metrics::Append::begin();
         actix::spawn(async move {
             match journal.send(Append { batch, bytes }).await {
                 Ok(Ok(Appended { snapshot_due })) => {
                     batches.borrow_mut().snapshot_due |= snapshot_due;
-                    durable(first, &entries, started, &inbox).await;
+                    durable(first, &entries, &append, &inbox).await;
                 }
                 Ok(Err(failure)) => {
                     error!(error = &failure as &dyn std::error::Error, batch, "cannot append");
@@ -241,14 +241,14 @@ impl Batches {
 /// Hands a batch to the replica, which says when it is durable; if leadership is lost meanwhile, the journal says later
 /// what became of it.
 fn share(replica: mpsc::Sender<Proposal>, first: Index, entries: Vec<Entry>) {
-    let proposal = Proposal { first, entries, started: Instant::now() };
+    let proposal = Proposal { first, entries, append: metrics::Append::begin() };
     // Whoever took part has ended only if the process ends.
     actix::spawn(async move { replica.send(proposal).await.ok() });
 }
 
 /// Tells what follows from a batch that is durable.
-pub(super) async fn durable(first: Index, entries: &[Entry], started: Instant, inbox: &Inbox<Input>) {
-    metrics::committed(entries.len(), started.elapsed());
+pub(super) async fn durable(first: Index, entries: &[Entry], append: &metrics::Append, inbox: &Inbox<Input>) {
+    metrics::committed(entries, append.elapsed());
     log(entries);
     crash_points(entries);
     inbox.put(Input::Committed(first)).await.ok();

@@ -22,12 +22,12 @@ use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 use epic_common::time::Timestamp;
 use epic_scheduler_core::request::{Answer, Request};
-use metrics_exporter_prometheus::PrometheusHandle;
 use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::artifacts::Artifacts;
 use crate::holders::Holders;
+use crate::metrics::Counts;
 use crate::peers::Peer;
 use crate::reach::clients::PeerClients;
 use crate::replica::Replica;
@@ -56,7 +56,7 @@ pub struct Api {
     /// What time it is.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// What shows the counts.
-    pub counts: PrometheusHandle,
+    pub counts: Counts,
 }
 
 impl fmt::Debug for Api {

@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, web};
 
 use super::Api;
 use super::problem::wrong_method;
-use crate::{metrics, view};
+use crate::view;
 
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
     configure_health(cfg);
@@ -41,6 +41,7 @@ async fn readyz(api: web::Data<Api>) -> HttpResponse {
 }
 
 async fn counts(api: web::Data<Api>) -> HttpResponse {
-    metrics::published(&api.published());
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(metrics::render(&api.counts))
+    let replica = api.replica.borrow().clone();
+    let text = api.counts.render(&api.published(), &replica, (api.clock)());
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text)
 }

@@ -97,7 +97,7 @@ impl Replica {
             Ok(Append::Durable(_)) => {
                 self.apply(&proposal.entries, bytes);
                 // Told from here, so that nothing that comes later in the journal can be heard of before.
-                world::durable(proposal.first, &proposal.entries, proposal.started, &self.ends.inbox).await;
+                world::durable(proposal.first, &proposal.entries, &proposal.append, &self.ends.inbox).await;
                 metrics::indexed(self.known.state.index.0);
                 self.snapshot(turn);
             }
@@ -146,7 +146,7 @@ impl Replica {
             && let Ok(Ok(Append::Durable(_))) = tokio::time::timeout(CLOSE_WITHIN, work).await
         {
             self.apply(&proposal.entries, bytes);
-            world::durable(proposal.first, &proposal.entries, proposal.started, &self.ends.inbox).await;
+            world::durable(proposal.first, &proposal.entries, &proposal.append, &self.ends.inbox).await;
         }
         // Mesos is let go before the session is: a session outlives whatever its holder subscribed.
         self.stand_down(turn, "this replica ends").await;

@@ -6,7 +6,7 @@ mod lead;
 mod shown;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use epic_common::backoff::Backoff;
 use epic_common::machine::Machine as _;
@@ -35,8 +35,8 @@ pub struct Proposal {
     pub first: Index,
     /// What is in it.
     pub entries: Vec<Entry>,
-    /// When it was proposed.
-    pub started: Instant,
+    /// Since when it is on its way.
+    pub append: metrics::Append,
 }
 
 /// How a replica takes part.
@@ -258,7 +258,10 @@ impl Replica {
         metrics::connected(state == Link::Connected);
         let input = match state {
             Link::Connected => election::Input::Connected,
-            Link::Disconnected => election::Input::Disconnected,
+            Link::Disconnected => {
+                metrics::disconnected();
+                election::Input::Disconnected
+            }
             Link::Expired | Link::AuthFailed => {
                 metrics::session_lost();
                 let why = "the session with ZooKeeper has ended".to_owned();
