@@ -18,6 +18,7 @@ pub mod offline;
 pub mod peers;
 pub mod replica;
 pub mod run;
+pub mod secret;
 pub mod seed;
 pub mod start;
 pub mod store;

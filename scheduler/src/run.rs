@@ -83,7 +83,7 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     let server = api::serve(ready.listener, api).map_err(|error| Failure::new(Code::Io, &error))?;
     let http = server.handle();
     actix::spawn(server);
-    info!(listen = %config.reach.listen, advertise = config.reach.advertised(), token_file = %ready.token.path.display(), "serving");
+    info!(listen = %config.reach.listen, advertise = config.reach.advertised(), token_file = ready.token.place, "serving");
     actix::spawn(seed(ask, (published, replica), ready.token.sha256, ready.seed));
 
     let end = tokio::select! {

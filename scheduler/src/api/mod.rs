@@ -11,6 +11,7 @@ mod operate;
 mod platform;
 mod problem;
 mod push;
+mod token;
 
 use std::fmt;
 use std::io;
@@ -77,6 +78,7 @@ fn configure(cfg: &mut web::ServiceConfig, api: web::Data<Api>, forwarder: web::
     backup::configure(cfg);
     push::configure(cfg);
     platform::configure(cfg);
+    token::configure(cfg);
     cfg.default_service(web::to(problem::no_such_path));
 }
 
