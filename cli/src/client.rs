@@ -1,7 +1,7 @@
 //! Asks the scheduler over HTTP.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -74,14 +74,24 @@ impl Client {
 
     /// Asks for a change at any path, as [`change`](Self::change) does.
     pub(crate) async fn change_at(&self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<Granted> {
-        let token = self.token()?;
+        self.change_as(&self.token()?, method, path, body).await
+    }
+
+    /// As [`change_at`](Self::change_at), in the name of whoever has this token.
+    pub(crate) async fn change_as(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> anyhow::Result<Granted> {
         let key = uuid::Uuid::new_v4().to_string();
         let mut waits = RETRIES.into_iter();
         let mut was_sent = false;
         loop {
             let request = self.http.request(method.clone(), format!("{}{path}", self.server));
             let request =
-                request.bearer_auth(&token).header("Idempotency-Key", &key).timeout(CHANGE_TIMEOUT).body(body.clone());
+                request.bearer_auth(token).header("Idempotency-Key", &key).timeout(CHANGE_TIMEOUT).body(body.clone());
             let answer = self.asked(request).await;
             match waits.next() {
                 Some(wait) if may_repeat(&answer, &mut was_sent) => tokio::time::sleep(wait).await,
@@ -123,21 +133,13 @@ impl Client {
         self.read(status, &body)
     }
 
-    fn token(&self) -> anyhow::Result<String> {
+    pub(crate) fn token(&self) -> anyhow::Result<String> {
         let Some(path) = &self.token_file else {
             let text = "changes need the token: give its file with --token-file or EPIC_TOKEN_FILE (the scheduler's own is \
                         STATE_DIR/token)";
             return Err(Failure::Usage(text.to_owned()).into());
         };
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read token file {}", path.display()))?;
-        let token = text.trim();
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            anyhow::bail!(
-                "token file {} holds no token: it must be one line of visible ASCII characters",
-                path.display()
-            );
-        }
-        Ok(token.to_owned())
+        token_in(path)
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<(u16, Vec<u8>), Failure> {
@@ -177,6 +179,16 @@ impl Client {
     fn foreign(&self, status: u16, found: &str) -> Failure {
         Failure::Foreign { server: self.server.clone(), status, found: found.to_owned() }
     }
+}
+
+/// Reads the token that a file holds.
+pub(crate) fn token_in(path: &Path) -> anyhow::Result<String> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read token file {}", path.display()))?;
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        anyhow::bail!("token file {} holds no token: it must be one line of visible ASCII characters", path.display());
+    }
+    Ok(token.to_owned())
 }
 
 /// Tells whether asking again is of use: not where nothing listened from the beginning.

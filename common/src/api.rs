@@ -42,6 +42,14 @@ pub struct Granted {
     pub message: String,
 }
 
+/// The token that is to count from now on. `PUT /api/v2/token`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// Its sha256; the token itself is told to nobody.
+    pub sha256: String,
+}
+
 /// Who holds an artifact. `PUT /api/v2/artifacts/SHA256`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

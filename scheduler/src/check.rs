@@ -14,6 +14,7 @@ use crate::artifacts::{self, BundleFacts};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::journal::local::Local;
+use crate::secret::Source;
 use crate::{moved, reach, seed, start, token};
 
 /// Finds everything that would keep a scheduler from starting, about in the order in which a start would meet it.
@@ -76,9 +77,9 @@ fn nearest(dir: &Path) -> &Path {
 
 fn token(config: &Config) -> Result<(), Failure> {
     let own = config.state_dir.join("token");
-    let path = config.token_file.as_deref().or_else(|| own.exists().then_some(own.as_path()));
-    path.map_or(Ok(()), |path| {
-        token::read(path).map(|_token| ()).map_err(|error| Failure::token(&config.state_dir, &error))
+    let source = config.secrets.token.clone().or_else(|| own.exists().then_some(Source::File(own)));
+    source.map_or(Ok(()), |source| {
+        token::take(&source).map(|_token| ()).map_err(|error| Failure::token(&config.state_dir, &error))
     })
 }
 

@@ -11,6 +11,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use connect::ConnectOptions;
 use reach::{Elsewhere, ReachOptions};
+use secrets::Secrets;
 
 use crate::mesos::masters::{Masters, ZooKeeperPath};
 
@@ -76,11 +77,12 @@ pub struct Config {
     #[arg(long, env = "EPIC_PLATFORM", value_name = "FILE")]
     pub platform: Option<PathBuf>,
 
-    /// Who we are to Mesos; needs --secret-file
+    /// Who we are to Mesos; needs --secret-file, or EPIC_SECRET
     #[arg(long, env = "EPIC_PRINCIPAL")]
     pub principal: Option<String>,
 
-    /// Holds the principal's secret, on one line
+    /// Holds the principal's secret, on one line; read anew for each subscription. The variable `EPIC_SECRET` can hold the
+    /// secret itself instead
     #[arg(long, env = "EPIC_SECRET_FILE", value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
 
@@ -88,7 +90,8 @@ pub struct Config {
     #[arg(long, env = "EPIC_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
 
-    /// Holds the token that allows changes, the same for all that share a --zk [default: made once, <--state-dir>/token]
+    /// Holds the token that allows changes, the same for all that share a --zk. The variable `EPIC_TOKEN` can hold the token
+    /// itself instead [default: made once, <--state-dir>/token]
     #[arg(long, env = "EPIC_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 
@@ -115,6 +118,10 @@ pub struct Config {
     /// A file with options
     #[arg(long, env = "EPIC_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// Where secrets are.
+    #[arg(skip)]
+    pub secrets: Secrets,
 }
 
 /// How log lines are written.
@@ -154,6 +161,9 @@ pub enum Error {
     /// Options that don't go together.
     #[error("{0}")]
     Unfit(String),
+    /// A secret is given twice, or can't be read.
+    #[error(transparent)]
+    Secret(#[from] crate::secret::Error),
     /// Those about ZooKeeper can't be used.
     #[error(transparent)]
     Connect(#[from] connect::Error),
@@ -171,41 +181,16 @@ impl Config {
 
     fn read_under(variables: &launcher::Variables, args: impl IntoIterator<Item = OsString>) -> Result<Self, Error> {
         let args: Vec<OsString> = args.into_iter().collect();
-        let config: Self = from_all(variables, &args)?;
-        config.check_credentials()?;
+        let mut config: Self = from_all(variables, &args)?;
         config.check_reach()?;
-        config.check_token()?;
         config.connect.check()?;
+        config.secrets = Secrets::of(&config)?;
         Ok(config)
     }
 
     fn check_reach(&self) -> Result<(), Error> {
         let (masters, zookeepers) = (hosts(&self.master), self.zk.as_ref().map(servers).unwrap_or_default());
         self.reach.check(&Elsewhere { masters: &masters, zookeepers: &zookeepers })
-    }
-
-    /// A name without a secret proves nothing, and a secret belongs to a name.
-    fn check_credentials(&self) -> Result<(), Error> {
-        match (&self.principal, &self.secret_file) {
-            (Some(principal), None) => Err(Error::Unfit(format!(
-                "--principal {principal} needs its secret; name the file that holds it with --secret-file FILE"
-            ))),
-            (None, Some(file)) => Err(Error::Unfit(format!(
-                "--secret-file {} needs the name that it belongs to; give it with --principal NAME",
-                file.display()
-            ))),
-            (Some(_), Some(_)) | (None, None) => Ok(()),
-        }
-    }
-
-    /// Each leader would else replace the token of the one before it by its own.
-    fn check_token(&self) -> Result<(), Error> {
-        match (&self.zk, &self.token_file) {
-            (Some(zk), None) => Err(Error::Unfit(format!(
-                "--zk {zk} needs one token for all that share it; write it to a file and give each --token-file FILE"
-            ))),
-            (Some(_), Some(_)) | (None, Some(_) | None) => Ok(()),
-        }
     }
 }
 
@@ -367,5 +352,6 @@ mod launcher;
 pub mod offline;
 pub mod print;
 pub mod reach;
+pub mod secrets;
 #[cfg(test)]
 mod tests;

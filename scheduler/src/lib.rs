@@ -20,6 +20,7 @@ pub mod peers;
 pub mod reach;
 pub mod replica;
 pub mod run;
+pub mod secret;
 pub mod seed;
 pub mod start;
 pub mod store;

@@ -90,7 +90,7 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     };
     let servers = Servers::start(ready.reach, api)?;
     let (advertise, agents) = (config.reach.advertised(), config.reach.advertised_agents());
-    info!(listen = %config.reach.listen, advertise, agents, token_file = %ready.token.path.display(), "serving");
+    info!(listen = %config.reach.listen, advertise, agents, token_file = ready.token.place, "serving");
     actix::spawn(seed(ask, (published, replica), ready.token.sha256, ready.seed));
 
     let end = tokio::select! {

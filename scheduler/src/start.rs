@@ -103,8 +103,8 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
     moved::check_alone(&config.state_dir, &state)?;
     check_role(config, &state)?;
     let reach = Reach::open(&config.reach)?;
-    let token = match &config.token_file {
-        Some(path) => token::read(path),
+    let token = match &config.secrets.token {
+        Some(source) => token::take(source),
         None => token::own(&config.state_dir),
     };
     let token = token.map_err(|error| Failure::token(&config.state_dir, &error))?;
@@ -174,9 +174,9 @@ pub(crate) fn connect(config: &Config, path: &ZooKeeperPath) -> Result<Connect, 
 
 /// Makes the client for Mesos; nothing is connected to.
 pub(crate) fn client(config: &Config) -> Result<Client, Failure> {
-    let credentials = match (&config.principal, &config.secret_file) {
-        (Some(principal), Some(file)) => {
-            Some(Credentials::load(principal, file).map_err(|error| Failure::new(Code::Usage, &error))?)
+    let credentials = match (&config.principal, config.secrets.mesos.clone()) {
+        (Some(principal), Some(source)) => {
+            Some(Credentials::load(principal, source).map_err(|error| Failure::new(Code::Usage, &error))?)
         }
         (Some(_), None) | (None, Some(_) | None) => None,
     };

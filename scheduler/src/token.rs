@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use epic_common::ids::Digest;
 use sha2::{Digest as _, Sha256};
 
+use crate::secret::Source;
+
 /// A token that was read; the text itself is not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// Where it is, for `epicctl --token-file`.
-    pub path: PathBuf,
+    /// Where it is, for whoever needs it.
+    pub place: String,
     /// Its sha256.
     pub sha256: Digest,
 }
@@ -64,10 +66,10 @@ pub enum Error {
         mode: u32,
     },
     /// It isn't a token.
-    #[error("token file {} holds no token: {LENGTH_MIN} to {LENGTH_MAX} visible ASCII characters are needed, {found}", path.display())]
+    #[error("{place} holds no token: {LENGTH_MIN} to {LENGTH_MAX} visible ASCII characters are needed, {found}")]
     Malformed {
-        /// The file.
-        path: PathBuf,
+        /// The file or the variable.
+        place: String,
         /// What is there, without telling it.
         found: String,
     },
@@ -91,15 +93,37 @@ pub fn read(path: &Path) -> Result<Token, Error> {
     }
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
+    let sha256 =
+        digest(&bytes).map_err(|found| Error::Malformed { place: format!("token file {}", path.display()), found })?;
+    Ok(Token { place: path.display().to_string(), sha256 })
+}
+
+/// Takes the token from where it is said to be.
+///
+/// # Errors
+///
+/// Those of [`read`]; what a variable holds must be of the same form.
+pub fn take(source: &Source) -> Result<Token, Error> {
+    match source {
+        Source::File(path) => read(path),
+        Source::Variable { name, value } => {
+            let malformed = |found| Error::Malformed { place: (*name).to_owned(), found };
+            let sha256 = digest(value.expose().as_bytes()).map_err(malformed)?;
+            Ok(Token { place: (*name).to_owned(), sha256 })
+        }
+    }
+}
+
+/// Returns a token's sha256, or what is wrong with it.
+fn digest(bytes: &[u8]) -> Result<Digest, String> {
     let token = bytes.trim_ascii();
-    let malformed = |found: String| Error::Malformed { path: path.to_owned(), found };
     if !(LENGTH_MIN..=LENGTH_MAX).contains(&token.len()) {
-        return Err(malformed(format!("it has {}", token.len())));
+        return Err(format!("it has {}", token.len()));
     }
     if !token.iter().all(u8::is_ascii_graphic) {
-        return Err(malformed("it has others".to_owned()));
+        return Err("it has others".to_owned());
     }
-    Ok(Token { path: path.to_owned(), sha256: Digest(Sha256::digest(token).into()) })
+    Ok(Digest(Sha256::digest(token).into()))
 }
 
 /// Reads the state directory's own token, and makes it if there is none: 32 random bytes in hexadecimal, mode 0600.
@@ -173,6 +197,18 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_is_held_to_the_same_and_named() {
+        let take = |value: &str| {
+            let source = Source::Variable { name: "EPIC_TOKEN", value: Secret::new(value.to_owned()) };
+            take(&source).map(|token| token.sha256).map_err(|error| error.to_string())
+        };
+        assert_eq!(take("0123456789abcdef"), Ok(digest("0123456789abcdef")));
+        let needs = "EPIC_TOKEN holds no token: 16 to 256 visible ASCII characters are needed, it has";
+        assert_eq!(take("sh0rt"), Err(format!("{needs} 5")));
+        assert_eq!(take(""), Err(format!("{needs} 0")));
+    }
+
+    #[test]
     fn a_token_that_everybody_can_read_or_write_is_refused() {
         for mode in [0o644, 0o602, 0o604] {
             let said = check(b"0123456789abcdef", mode).unwrap_err();
@@ -188,8 +224,8 @@ mod tests {
         fs::write(folder.path().join("token.part"), "left by a crash").unwrap();
         let first = own(folder.path()).unwrap();
         assert_eq!(own(folder.path()).unwrap(), first);
-        assert_eq!(fs::metadata(&first.path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_to_string(&first.path).unwrap().len(), 65);
+        assert_eq!(fs::metadata(&first.place).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(&first.place).unwrap().len(), 65);
         let another = tempfile::tempdir().unwrap();
         assert_ne!(own(another.path()).unwrap().sha256, first.sha256);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);

@@ -15,7 +15,7 @@ use epic_tests::spec::ClusterSpec;
 use crate::crash::{attempts, processes};
 
 /// Runs `epicctl` against a replica with the token; answers what it says.
-async fn epicctl(replicas: &Replicas, index: usize, args: &[&str]) -> Result<String> {
+pub(crate) async fn epicctl(replicas: &Replicas, index: usize, args: &[&str]) -> Result<String> {
     let mut command = tokio::process::Command::new(built("epicctl")?);
     command.args(args).env("EPIC_SERVER", replicas.url(index)).env("EPIC_TOKEN_FILE", replicas.token_file());
     let output = tokio::time::timeout(PATIENCE, command.kill_on_drop(true).output()).await;
@@ -26,7 +26,7 @@ async fn epicctl(replicas: &Replicas, index: usize, args: &[&str]) -> Result<Str
 }
 
 /// Names the bundle by its sha256 alone, and asks for so many workers.
-fn name_by_digest(replicas: &Replicas, sha256: &str, workers: u32) -> Result<()> {
+pub(crate) fn name_by_digest(replicas: &Replicas, sha256: &str, workers: u32) -> Result<()> {
     let document = format!(
         "kind: Platform\nlabel: {{name: test}}\nspec:\n  bundle: {{sha256: {sha256}}}\n  controllers: {{count: 1}}\n  \
          workers: {{count: {workers}}}\n"
@@ -34,12 +34,12 @@ fn name_by_digest(replicas: &Replicas, sha256: &str, workers: u32) -> Result<()>
     Ok(fs::write(replicas.platform_file(), document)?)
 }
 
-async fn apply(replicas: &Replicas, index: usize) -> Result<()> {
+pub(crate) async fn apply(replicas: &Replicas, index: usize) -> Result<()> {
     let file = replicas.platform_file().display().to_string();
     epicctl(replicas, index, &["platform", "apply", "--no-wait", "-f", &file]).await.map(drop)
 }
 
-async fn holds(replicas: &Replicas, index: usize, sha256: &str) -> Result<()> {
+pub(crate) async fn holds(replicas: &Replicas, index: usize, sha256: &str) -> Result<()> {
     let url = format!("{}/artifacts/{sha256}", replicas.url(index));
     let answer = http::client().head(&url).send().await?;
     ensure!(answer.status() == 200, "{url} answers {}", answer.status());
@@ -47,7 +47,7 @@ async fn holds(replicas: &Replicas, index: usize, sha256: &str) -> Result<()> {
 }
 
 /// Three replicas without a bundle, one of which was pushed to a standby; answers who leads, and the sha256.
-async fn pushed() -> Result<(Replicas, usize, String)> {
+pub(crate) async fn pushed() -> Result<(Replicas, usize, String)> {
     let replicas = Replicas::start_bare(Cluster::start(ClusterSpec::agents_of(4)).await?, 3).await?;
     let (leader, _) = replicas.until_led(|_| true).await?;
     let file = replicas.bin().display().to_string();

@@ -18,5 +18,6 @@ pub mod relay;
 pub mod replicas;
 pub mod spec;
 pub mod standin;
+pub mod valve;
 pub mod wait;
 pub mod zookeeper;

@@ -15,5 +15,6 @@ mod offers;
 mod place;
 mod random;
 mod replicas;
+mod sources;
 mod strangers;
 mod updates;

@@ -14,7 +14,7 @@ const RUNS: u64 = 300;
 const STEPS: usize = 400;
 
 /// One leads, all have applied the same, and everything runs as it is wanted.
-fn converged(world: &Replicas) -> Result<(), String> {
+pub(crate) fn converged(world: &Replicas) -> Result<(), String> {
     let leading = world.leading();
     if leading.len() != 1 {
         return Err(format!("{leading:?} lead"));
@@ -41,7 +41,7 @@ fn converged(world: &Replicas) -> Result<(), String> {
     noisy.map_or(Ok(()), |(_, name, _)| Err(format!("an update of {name} is not acknowledged")))
 }
 
-fn installed() -> Replicas {
+pub(crate) fn installed() -> Replicas {
     let mut world = Replicas::new(3, agents(4));
     let wish = world.workers(2);
     world.insist(&wish);

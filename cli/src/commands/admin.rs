@@ -1,19 +1,23 @@
-//! `epicctl admin`: saves the scheduler's state, and changes who it is to Mesos.
+//! `epicctl admin`: saves the scheduler's state, and changes who it is to Mesos and who may change it.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use epic_common::api::NewToken;
+use epic_common::ids::Digest;
 use epic_common_io::backup::{self, Backup};
 use reqwest::Method;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use crate::args::Output;
-use crate::client::{Client, Connection};
+use crate::client::{Client, Connection, token_in};
 use crate::failure::{EXIT_CODES, Failure};
 use crate::render;
 use crate::terminal::say;
 
-/// Saves the scheduler's state, and changes who it is to Mesos.
+/// Saves the scheduler's state, and changes who it is to Mesos and who may change it.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Admin {
@@ -41,6 +45,16 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Lets another token allow changes from now on, at all replicas; the present one no longer does.
+    #[command(after_help = EXIT_CODES)]
+    SetToken {
+        /// File with the new token: 16 to 256 visible ASCII characters.
+        #[arg(long, value_name = "FILE")]
+        new_token_file: PathBuf,
+        /// Really change it; without, what would change is said.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 pub(crate) fn run(admin: Admin) -> anyhow::Result<()> {
@@ -52,6 +66,10 @@ pub(crate) fn run(admin: Admin) -> anyhow::Result<()> {
             Command::Backup { file } => save(&client, output, &file).await,
             Command::NewFramework { yes: true } => begin_anew(&client, output).await,
             Command::NewFramework { yes: false } => would_begin_anew(&client).await,
+            Command::SetToken { new_token_file, yes } => {
+                let token = new_token(&new_token_file)?;
+                if yes { set_token(&client, output, &token).await } else { would_set_token(&new_token_file) }
+            }
         }
     })
 }
@@ -101,3 +119,51 @@ async fn would_begin_anew(client: &Client) -> anyhow::Result<()> {
     say(&lines.join("\n"))?;
     Err(Failure::Usage("nothing was done; repeat it with --yes".to_owned()).into())
 }
+
+/// Reads the new token; the scheduler, which is told its sha256 only, can't tell whether it is good for anything.
+fn new_token(file: &Path) -> anyhow::Result<String> {
+    let token = token_in(file)?;
+    if !TOKEN_LENGTHS.contains(&token.len()) {
+        let text = format!(
+            "token file {} holds no token: {} to {} visible ASCII characters are needed, it has {}",
+            file.display(),
+            TOKEN_LENGTHS.start(),
+            TOKEN_LENGTHS.end(),
+            token.len()
+        );
+        return Err(Failure::Usage(text).into());
+    }
+    Ok(token)
+}
+
+async fn set_token(client: &Client, output: Output, new: &str) -> anyhow::Result<()> {
+    let body = serde_json::to_vec(&NewToken { sha256: Digest(Sha256::digest(new.as_bytes()).into()).to_string() })?;
+    let ask = async |token: &str| client.change_as(token, Method::PUT, "/api/v2/token", body.clone()).await;
+    let granted = match ask(&client.token()?).await {
+        // It may have been granted before, to somebody who didn't hear of it: then the new token can say so.
+        Err(error) if is_unauthorized(&error) => ask(new).await.map_err(|_| error)?,
+        answer => answer?,
+    };
+    let next =
+        "put it into the file or variable that each scheduler is started with, and into those of whoever uses epicctl";
+    Ok(say(&match output {
+        Output::Text => format!("{}\n{next}", render::clean(&granted.message)),
+        Output::Json => serde_json::to_string_pretty(&granted)?,
+    })?)
+}
+
+fn is_unauthorized(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Failure::Refused(problem)) if problem.status == 401)
+}
+
+/// Says what would change, and fails.
+fn would_set_token(file: &Path) -> anyhow::Result<()> {
+    say(&format!(
+        "would let the token in {} allow changes, at all replicas, and the present one no longer",
+        file.display()
+    ))?;
+    Err(Failure::Usage("nothing was done; repeat it with --yes".to_owned()).into())
+}
+
+/// What the scheduler takes when it reads a token itself.
+const TOKEN_LENGTHS: RangeInclusive<usize> = 16..=256;

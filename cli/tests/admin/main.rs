@@ -132,3 +132,38 @@ fn a_new_framework_is_asked_for_with_yes_only() {
     assert!(asked.starts_with("post /api/v2/admin/new-framework "), "{asked}");
     assert!(asked.contains("authorization: bearer") && asked.contains("idempotency-key: "), "{asked}");
 }
+
+#[test]
+fn another_token_is_told_by_its_sha256_and_with_yes_only() {
+    let granted = Granted { index: 5, message: "the token is set".to_owned() };
+    let desk = Desk::before(200, json(&granted));
+    let token = "fedcba9876543210";
+    fs::write(desk.path("new"), format!("{token}\n")).unwrap();
+    let (code, out, error) = desk.types("set-token --new-token-file new");
+    assert_eq!((code, error.as_str()), (Some(2), "epicctl: nothing was done; repeat it with --yes\n"));
+    assert!(out.starts_with("would let the token in new allow changes"), "{out}");
+    assert!(desk.seen().is_empty(), "{:?}", desk.seen());
+    let (code, out, error) = desk.types("set-token --new-token-file new --yes");
+    assert_eq!((code, out.starts_with("the token is set\nput it into the file")), (Some(0), true), "{out}{error}");
+    let asked = &desk.seen()[0];
+    assert!(asked.starts_with("put /api/v2/token ") && asked.contains("bearer 0123456789abcdef"), "{asked}");
+    assert!(!asked.contains(token) && !out.contains(token), "{asked}{out}");
+    for (text, found) in [("short", "it has 5"), (&"x".repeat(257), "it has 257")] {
+        fs::write(desk.path("new"), text).unwrap();
+        let (code, _, error) = desk.types("set-token --new-token-file new --yes");
+        assert!(code == Some(2) && error.contains(found) && !error.contains(text), "{error}");
+    }
+    assert_eq!(desk.seen().len(), 1);
+}
+
+#[test]
+fn a_token_that_may_have_been_set_already_is_asked_with_and_the_first_refusal_is_told() {
+    let problem = Problem { status: 401, title: "the token is wrong".to_owned(), ..Problem::default() };
+    let desk = Desk::before(401, json(&problem));
+    fs::write(desk.path("new"), "fedcba9876543210").unwrap();
+    let said = desk.types("set-token --new-token-file new --yes");
+    assert_eq!(said, (Some(1), String::new(), "epicctl: the token is wrong\n".to_owned()));
+    let seen = desk.seen();
+    assert_eq!(seen.len(), 2);
+    assert!(seen[0].contains("bearer 0123456789abcdef") && seen[1].contains("bearer fedcba9876543210"), "{seen:?}");
+}

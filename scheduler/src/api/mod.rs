@@ -11,6 +11,7 @@ mod operate;
 mod platform;
 mod problem;
 mod push;
+mod token;
 
 use std::fmt;
 use std::io;
@@ -91,6 +92,7 @@ fn configure(cfg: &mut web::ServiceConfig, api: web::Data<Api>, routes: Routes) 
             backup::configure(cfg);
             push::configure(cfg);
             platform::configure(cfg);
+            token::configure(cfg);
         }
         Routes::Artifacts => operate::configure_health(cfg),
     }

@@ -95,7 +95,7 @@ fn join(document: &Platform, artifacts: &Artifacts) -> Result<Desired, Refused> 
 }
 
 /// Hands a request over and waits until its answer is durable.
-async fn ask(api: &Api, request: Request) -> Result<HttpResponse, Refused> {
+pub(super) async fn ask(api: &Api, request: Request) -> Result<HttpResponse, Refused> {
     let unavailable = |title: &str, detail: &str| Refused::new(StatusCode::SERVICE_UNAVAILABLE, title, detail);
     let (answer, answered) = oneshot::channel();
     let asked = async {

@@ -9,6 +9,8 @@ use clap::Args;
 use epic_common_io::tls;
 
 use crate::mesos::masters::ZooKeeperPath;
+use crate::secret::{self, Named, Source};
+use crate::token::Secret;
 use crate::zookeeper::{Client, Connect, PemError, Sasl, Tls};
 
 /// How to speak with the servers of `--zk`.
@@ -29,6 +31,11 @@ pub struct ConnectOptions {
     /// The key (PEM) of --zk-cert-file
     #[arg(long, env = "EPIC_ZK_KEY_FILE", value_name = "FILE")]
     pub zk_key_file: Option<PathBuf>,
+
+    /// Holds `user:password` on one line, instead of in --zk (the digest scheme). The variable `EPIC_ZK_DIGEST` can hold it
+    /// itself instead
+    #[arg(long, env = "EPIC_ZK_DIGEST_FILE", value_name = "FILE")]
+    pub zk_digest_file: Option<PathBuf>,
 
     /// Holds `user:password` on one line, for the servers of --zk (SASL, DIGEST-MD5)
     #[arg(long, env = "EPIC_ZK_SASL_FILE", value_name = "FILE")]
@@ -74,6 +81,17 @@ pub enum Error {
         /// What is wrong, if more is known.
         source: Option<PemError>,
     },
+    /// The variable doesn't hold what it should.
+    #[error("{name} can't be used: it must hold {expected}")]
+    Variable {
+        /// The variable.
+        name: &'static str,
+        /// What should be in it.
+        expected: &'static str,
+    },
+    /// A secret is given twice, or is no text.
+    #[error(transparent)]
+    Secret(#[from] secret::Error),
     /// No certificate can be for such a host.
     #[error("--zk {host} is no name or address that a certificate can be for; --zk-ca-file needs one")]
     Host {
@@ -109,7 +127,29 @@ impl ConnectOptions {
         self.check()?;
         let tls = self.zk_ca_file.as_deref().map(|file| self.tls(file, path)).transpose()?;
         let sasl = self.zk_sasl_file.as_deref().map(sasl).transpose()?;
-        Ok(Connect { path: path.clone(), session_timeout, client: self.zk_client, tls, sasl })
+        let path = self.path(path, DIGEST.value()?)?;
+        Ok(Connect { path, session_timeout, client: self.zk_client, tls, sasl })
+    }
+
+    /// Completes the path by the user and password for it, if they aren't in the URL.
+    fn path(&self, path: &ZooKeeperPath, value: Option<Secret>) -> Result<ZooKeeperPath, Error> {
+        let source = DIGEST.choose(self.zk_digest_file.as_ref(), value)?;
+        let Some(source) = source else { return Ok(path.clone()) };
+        if path.digest.is_some() {
+            let name = match &source {
+                Source::File(_) => DIGEST.option,
+                Source::Variable { name, .. } => name,
+            };
+            let first = format!("--zk {path} (with a password)");
+            return Err(secret::Error::Twice { first, name, what: DIGEST.what }.into());
+        }
+        let (user, password) = match &source {
+            Source::File(file) => user_and_password(DIGEST.option, file)?,
+            Source::Variable { name, value } => {
+                split(value.expose()).ok_or(Error::Variable { name, expected: USER_AND_PASSWORD })?
+            }
+        };
+        Ok(ZooKeeperPath { digest: Some(format!("{user}:{password}")), ..path.clone() })
     }
 
     fn tls(&self, ca: &Path, path: &ZooKeeperPath) -> Result<Tls, Error> {
@@ -133,17 +173,19 @@ impl ConnectOptions {
 }
 
 fn sasl(file: &Path) -> Result<Sasl, Error> {
-    let text = read(SASL, file)?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    match line.split_once(':') {
-        Some((user, password)) if !user.is_empty() && !password.is_empty() && !line.contains(char::is_control) => {
-            Ok(Sasl { user: user.to_owned(), password: password.to_owned() })
-        }
-        Some(_) | None => {
-            let expected = "USER:PASSWORD on one line";
-            Err(Error::Content { option: SASL, path: file.to_owned(), expected, source: None })
-        }
-    }
+    user_and_password(SASL, file).map(|(user, password)| Sasl { user, password })
+}
+
+fn user_and_password(option: &'static str, file: &Path) -> Result<(String, String), Error> {
+    let text = read(option, file)?;
+    let wrong = || Error::Content { option, path: file.to_owned(), expected: USER_AND_PASSWORD, source: None };
+    split(text.strip_suffix('\n').unwrap_or(&text)).ok_or_else(wrong)
+}
+
+fn split(line: &str) -> Option<(String, String)> {
+    let (user, password) = line.split_once(':')?;
+    let is_whole = !user.is_empty() && !password.is_empty() && !line.contains(char::is_control);
+    is_whole.then(|| (user.to_owned(), password.to_owned()))
 }
 
 fn read(option: &'static str, file: &Path) -> Result<String, Error> {
@@ -158,6 +200,12 @@ const CA: &str = "--zk-ca-file";
 const CERT: &str = "--zk-cert-file";
 const KEY: &str = "--zk-key-file";
 const SASL: &str = "--zk-sasl-file";
+const DIGEST: Named = Named {
+    option: "--zk-digest-file",
+    variable: "EPIC_ZK_DIGEST",
+    what: "the user and password for the nodes of --zk",
+};
+const USER_AND_PASSWORD: &str = "USER:PASSWORD on one line";
 /// More than any system's bundle of authorities: 4 MiB.
 const BYTES_MAX: u64 = 4 << 20;
 
@@ -211,5 +259,47 @@ mod tests {
         let connect = with("--zk-sasl-file", "user:se:cret\n").unwrap();
         assert_eq!(connect.sasl.as_ref().map(|sasl| sasl.password.as_str()), Some("se:cret"));
         assert!(!format!("{connect:?}").contains("cret"), "{connect:?}");
+    }
+
+    #[test]
+    fn the_digest_is_in_one_place_the_url_a_file_or_a_variable() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("digest");
+        let connect = |url: &str, text: Option<&str>, value: Option<&str>| {
+            if let Some(text) = text {
+                fs::write(&file, text).unwrap();
+            }
+            let options = ConnectOptions {
+                zk_client: Client::default(),
+                zk_ca_file: None,
+                zk_cert_file: None,
+                zk_key_file: None,
+                zk_digest_file: text.map(|_| file.clone()),
+                zk_sasl_file: None,
+            };
+            let value = value.map(|value| Secret::new(value.to_owned()));
+            let path = options.path(&super::super::zookeeper(url).unwrap(), value);
+            path.map(|path| path.digest.unwrap_or_default()).map_err(|error| crate::chain(&error))
+        };
+        let (plain, with) = ("zk://z1:2181/epic", "zk://me:url@z1:2181/epic");
+        assert_eq!(connect(plain, None, None), Ok(String::new()));
+        assert_eq!(connect(with, None, None), Ok("me:url".to_owned()));
+        assert_eq!(connect(plain, Some("me:fi:le\n"), None), Ok("me:fi:le".to_owned()));
+        assert_eq!(connect(plain, None, Some("me:env")), Ok("me:env".to_owned()));
+        let twice = |said: Result<String, String>, places: &str| {
+            let what = "the user and password for the nodes of --zk; leave one of them out";
+            assert_eq!(said, Err(format!("{places} both give {what}")));
+        };
+        let url = "--zk zk://z1:2181/epic (with a password)";
+        twice(connect(with, Some("me:file"), None), &format!("{url} and --zk-digest-file"));
+        twice(connect(with, None, Some("me:env")), &format!("{url} and EPIC_ZK_DIGEST"));
+        let both = format!("--zk-digest-file {} and EPIC_ZK_DIGEST", file.display());
+        twice(connect(plain, Some("me:file"), Some("me:env")), &both);
+        for wrong in ["", "s3cret", ":s3cret", "s3cret:", "a:s3cret\nmore"] {
+            let said = [connect(plain, Some(wrong), None), connect(plain, None, Some(wrong))];
+            for said in said.map(Result::unwrap_err) {
+                assert!(said.contains("USER:PASSWORD on one line") && !said.contains("s3cret"), "{said}");
+            }
+        }
     }
 }

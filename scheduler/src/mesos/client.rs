@@ -1,6 +1,7 @@
 //! Finding the leading master and subscribing to it.
 
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use epic_common_io::http::{self, ClientOptions, Clients};
@@ -9,6 +10,7 @@ use prost::Message as _;
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Response, StatusCode, Url};
 use tokio::time::timeout;
+use tracing::warn;
 
 use super::body::{self, PROTOBUF, STREAM_ID};
 use super::credentials::Credentials;
@@ -22,7 +24,7 @@ use super::subscription::{Ended, Subscription};
 #[derive(Debug)]
 pub struct Client {
     masters: Masters,
-    credentials: Option<Credentials>,
+    credentials: Option<Mutex<Credentials>>,
     clients: Clients,
     patience: Duration,
 }
@@ -160,6 +162,7 @@ impl Client {
         credentials: Option<Credentials>,
         options: &ClientOptions,
     ) -> Result<Self, http::Error> {
+        let credentials = credentials.map(Mutex::new);
         Ok(Self { masters, credentials, clients: http::clients(options)?, patience: PATIENCE })
     }
 
@@ -168,6 +171,9 @@ impl Client {
     /// Listed masters are tried in their order until one leads; ZooKeeper's leader is the only one tried. Up to
     /// [`REDIRECTS_MAX`] redirects are followed. Credentials go only to listed masters, and to the one that ZooKeeper
     /// names: a redirect to another is refused if there are credentials, and followed if there are none.
+    ///
+    /// The secret is read anew, so that whoever changes it needs no restart: the master that wants another one than
+    /// before has been restarted, and that has ended the subscription.
     ///
     /// Nothing is ever repeated here: when and whether to subscribe again is for the caller to decide, since
     /// each SUBSCRIBE takes over. A try that fails may have taken over, too.
@@ -183,7 +189,7 @@ impl Client {
     /// # Errors
     /// Those of [`subscribe`](Self::subscribe), and [`Error::TooLate`].
     pub async fn subscribe_while(&self, call: &Call, may: &dyn Fn() -> bool) -> Result<Subscription, Error> {
-        let call = Asking { bytes: call.encode_to_vec(), may };
+        let call = Asking { bytes: call.encode_to_vec(), credentials: self.credentials(), may };
         match &self.masters {
             Masters::List(addresses) => {
                 let told: Vec<_> = addresses.iter().map(Address::url).cloned().collect();
@@ -197,6 +203,16 @@ impl Client {
     #[must_use]
     pub fn lanes(&self, subscription: &Subscription) -> Lanes {
         Lanes::open(&self.clients.calls, subscription)
+    }
+
+    /// Says who we are now; a secret that can't be read any more leaves the last one in use.
+    fn credentials(&self) -> Option<Credentials> {
+        let mut known = self.credentials.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.again() {
+            Ok(fresh) => *known = fresh,
+            Err(error) => warn!(error = crate::chain(&error), "the secret can't be read; the last one stays in use"),
+        }
+        Some(known.clone())
     }
 
     async fn subscribe_to_one(&self, told: &[Url], call: &Asking<'_>) -> Result<Subscription, Error> {
@@ -226,7 +242,7 @@ impl Client {
     async fn try_one(&self, start: Url, told: &[Url], call: &Asking<'_>) -> Result<Subscription, Error> {
         let mut url = start;
         for _ in 0..=REDIRECTS_MAX {
-            let credentials = self.credentials.as_ref().filter(|_| is_told(&url, told));
+            let credentials = call.credentials.as_ref().filter(|_| is_told(&url, told));
             let request = body::post(&self.clients.stream, &url, credentials, call.bytes.clone());
             // Looking for the leader, and masters that don't answer, take their time.
             if !(call.may)() {
@@ -306,15 +322,16 @@ fn distrust(error: &reqwest::Error) -> &'static str {
 
 fn advice(status: u16) -> &'static str {
     match status {
-        401 => "; check --principal and --secret-file",
+        401 => "; check --principal and --secret-file (or EPIC_SECRET)",
         403 => "; the master's access rules do not allow it",
         _ => "",
     }
 }
 
-/// A SUBSCRIBE, and whether it may still be sent.
+/// A SUBSCRIBE, in whose name it is sent, and whether it still may be.
 struct Asking<'a> {
     bytes: Vec<u8>,
+    credentials: Option<Credentials>,
     may: &'a dyn Fn() -> bool,
 }
 

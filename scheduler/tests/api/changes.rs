@@ -6,8 +6,9 @@ use reqwest::Method;
 use crate::fixture::{History, bundle};
 use crate::server::{Server, TOKEN, grant, problem};
 
-const CHANGES: [(&str, &str); 6] = [
+const CHANGES: [(&str, &str); 7] = [
     ("PUT", "/api/v2/platform"),
+    ("PUT", "/api/v2/token"),
     ("POST", "/api/v2/platform/stop"),
     ("POST", "/api/v2/platform/start"),
     ("POST", "/api/v2/platform/uninstall"),
@@ -48,7 +49,7 @@ async fn before_the_token_is_recorded_nobody_has_it() {
 #[tokio::test]
 async fn each_verb_asks_for_what_it_says() {
     let server = Server::start(History::demo(1).published, grant);
-    for (_, path) in &CHANGES[1..] {
+    for (_, path) in &CHANGES[2..] {
         let answer = server.change(Method::POST, path, "").await;
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.text().await.unwrap(), "{\"index\":42,\"message\":\"granted\"}");
@@ -186,3 +187,20 @@ async fn what_is_wrong_with_a_document_is_said_by_path() {
     assert!(put(Vec::new()).await.starts_with("400 invalid: the platform is not valid"));
     assert_eq!(server.asked.lock().unwrap().len(), 0);
 }
+
+#[tokio::test]
+async fn a_new_token_is_told_by_its_sha256_alone() {
+    let server = Server::start(History::demo(0).published, grant);
+    let sha256 = "ab".repeat(32);
+    let put = async |body: &str| server.change(Method::PUT, "/api/v2/token", body).await;
+    let answer = put(&format!("{{\"sha256\": \"{sha256}\"}}")).await;
+    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, GRANTED));
+    for wrong in ["", "{}", "{\"sha256\": \"ab\"}", "{\"token\": \"s3cret\"}", "[1]"] {
+        let said = problem(put(wrong).await).await;
+        assert!(said.starts_with("422 invalid: the new token can't be used: sha256: the body must be"), "{said}");
+    }
+    let asked: Vec<_> = server.asked.lock().unwrap().iter().map(|request| request.wish.clone()).collect();
+    assert_eq!(asked, [Wish::SetToken(sha256.parse().unwrap())]);
+}
+
+const GRANTED: &str = "{\"index\":42,\"message\":\"granted\"}";

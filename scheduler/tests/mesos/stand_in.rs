@@ -11,6 +11,7 @@ use epic_proto::mesos::v1::scheduler::{Call, Event};
 use epic_scheduler::mesos::client::Client;
 use epic_scheduler::mesos::credentials::Credentials;
 use epic_scheduler::mesos::masters::Masters;
+use epic_scheduler::secret::Source;
 use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -194,7 +195,7 @@ pub(crate) fn client(masters: &str) -> Client {
 pub(crate) fn client_with_credentials(masters: &str) -> Client {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "secret\n").unwrap();
-    let credentials = Credentials::load("epic", file.path()).unwrap();
+    let credentials = Credentials::load("epic", Source::File(file.path().to_owned())).unwrap();
     Client::new(Masters::parse(masters).unwrap(), Some(credentials), &ClientOptions::default()).unwrap()
 }
 

@@ -1,6 +1,6 @@
 //! An agent of the model: its tasks, their executors' updates, and how the master sees it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use epic_common::conversation::{LaunchOrder, Phase, Report};
@@ -12,6 +12,9 @@ use super::Pool;
 
 /// How long an agent waits for an acknowledgement before it says an update again.
 pub(super) const RESEND: Duration = Duration::from_secs(10);
+
+/// How long an executor waits before it looks for its bundle again.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How the master sees an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,8 @@ pub struct Task {
     pub takes: Pool,
     /// Its true state.
     pub state: TaskState,
+    /// Where its executor looks for the bundle.
+    pub sources: Vec<String>,
     /// The newest generation of each document that its executor has put to use.
     pub documents: BTreeMap<String, u64>,
     /// Whether the agent has heard of it.
@@ -123,6 +128,30 @@ impl Task {
             | TaskState::Unknown => None,
         };
         self.say(agent, name, uuid);
+    }
+
+    /// Says what comes of what it does next, with nothing at these places: without its program an executor ends, without
+    /// the bundle it goes on looking.
+    pub(super) fn without(&self, places: &BTreeSet<String>, state: TaskState) -> Option<TaskState> {
+        let is_gone = |url: &String| places.iter().any(|place| url.starts_with(place.as_str()));
+        match state {
+            TaskState::Starting if is_gone(&self.executor.url) => Some(TaskState::Failed),
+            TaskState::Running if self.sources.iter().all(is_gone) => None,
+            TaskState::Starting
+            | TaskState::Running
+            | TaskState::Staging
+            | TaskState::Killing
+            | TaskState::Finished
+            | TaskState::Failed
+            | TaskState::Killed
+            | TaskState::Error
+            | TaskState::Lost
+            | TaskState::Dropped
+            | TaskState::Unreachable
+            | TaskState::Gone
+            | TaskState::GoneByOperator
+            | TaskState::Unknown => Some(state),
+        }
     }
 
     /// Says its state and documents in an update.

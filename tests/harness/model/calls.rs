@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use epic_common::conversation::Nudge;
-use epic_common::ids::{AgentId, OfferId, UpdateId};
+use epic_common::ids::{AgentId, ExecutorId, OfferId, UpdateId};
 use epic_common::time::Timestamp;
 use epic_scheduler_core::mesos::{Call, Launch, StreamId, TaskState};
 use epic_scheduler_core::session::CallAnswer;
@@ -42,7 +42,7 @@ impl Mesos {
                 }
             }
             Call::ReconcileAll => self.reconcile_all(),
-            Call::Message { agent, nudge, .. } => self.message(agent, nudge),
+            Call::Message { agent, executor, nudge } => self.message(agent, executor, nudge),
             Call::Teardown if self.teardowns_to_refuse > 0 => {
                 self.teardowns_to_refuse -= 1;
                 return CallAnswer::Refused("not now".to_owned());
@@ -96,6 +96,7 @@ impl Mesos {
             order: launch.order.clone(),
             takes,
             state: TaskState::Staging,
+            sources: launch.order.artifacts.clone(),
             documents,
             arrived: host.connected,
             next: host.connected.then(|| (now + Duration::from_millis(100), TaskState::Starting)),
@@ -146,14 +147,19 @@ impl Mesos {
         }
     }
 
-    fn message(&mut self, agent: &AgentId, nudge: &Nudge) {
-        let (instance, document) = match nudge {
-            Nudge::Document { instance, document } => (instance, document),
-            // Whatever runs here has fetched all that it needs.
-            Nudge::Sources { .. } => return,
-        };
+    fn message(&mut self, agent: &AgentId, executor: &ExecutorId, nudge: &Nudge) {
         let uuid = self.next_uuid();
         let Some(host) = self.agents.get_mut(agent).filter(|host| host.is_up()) else { return };
+        let (instance, document) = match nudge {
+            Nudge::Document { instance, document } => (instance, document),
+            Nudge::Sources { urls } => {
+                let its = |task: &&mut Task| task.executor.id == *executor && task.state != TaskState::Staging;
+                for task in host.tasks.values_mut().filter(its) {
+                    task.sources.clone_from(urls);
+                }
+                return;
+            }
+        };
         let mut readers =
             host.tasks.iter_mut().filter(|(_, task)| task.order.task.instance == *instance && task.is_alive());
         let Some((name, task)) = readers.next() else { return };

@@ -49,6 +49,8 @@ pub struct Mesos {
     pub kills_to_lose: u32,
     /// How often TEARDOWN will be refused.
     pub teardowns_to_refuse: u32,
+    /// Where artifacts were served and are no more.
+    pub gone: BTreeSet<String>,
     /// Frameworks that were torn down and are still remembered.
     pub removed: BTreeSet<FrameworkId>,
     framework: Option<FrameworkId>,
@@ -139,9 +141,15 @@ impl Mesos {
     fn step_task(&mut self, now: Timestamp, agent: &AgentId, name: &str) {
         let uuid = self.next_uuid();
         let (up, subscribed) = (self.agents[agent].is_up(), self.stream.is_some());
+        let executors = self.running(agent);
         let Some(task) = self.agents.get_mut(agent).and_then(|agent| agent.tasks.get_mut(name)) else { return };
         if let Some((_, state)) = task.next.take_if(|(at, _)| *at <= now) {
-            task.enter(now, (agent, name), state, uuid);
+            // An executor that runs already needs no program.
+            let is_there = state == TaskState::Starting && executors.contains(&task.executor.id);
+            match if is_there { Some(state) } else { task.without(&self.gone, state) } {
+                Some(state) => task.enter(now, (agent, name), state, uuid),
+                None => task.next = Some((now + agent::LOOK_AGAIN, state)),
+            }
         }
         let due = task.sent_at.is_none_or(|sent| sent + agent::RESEND <= now);
         let ours = self.framework.as_ref() == Some(&task.framework);
@@ -150,6 +158,13 @@ impl Mesos {
             task.forwarded = status.state;
             self.say(Event::Update(Box::new(status)));
         }
+    }
+
+    /// Lists the executors of an agent that have been started.
+    fn running(&self, agent: &AgentId) -> BTreeSet<ExecutorId> {
+        let tasks =
+            self.agents[agent].tasks.values().filter(|task| task.is_alive() && task.state != TaskState::Staging);
+        tasks.map(|task| task.executor.id.clone()).collect()
     }
 
     /// Says when [`step`](Self::step) has something to do.

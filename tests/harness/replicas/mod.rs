@@ -4,6 +4,7 @@ mod ask;
 pub mod tls;
 
 use std::fs::{self, Permissions};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -38,6 +39,8 @@ pub struct Replicas {
     dir: PathBuf,
     bin: PathBuf,
     client: reqwest::Client,
+    /// How often one of them has moved.
+    homes: u8,
 }
 
 /// Who is started.
@@ -128,7 +131,7 @@ impl Replicas {
         fs::create_dir_all(&dir)?;
         let client = crew.authority.as_ref().map_or_else(|| Ok(http::client().clone()), |known| known.client())?;
         let bin = dir.join("platform.bin");
-        let mut replicas = Self { replicas: Vec::new(), cluster, zookeeper, bin, dir, client };
+        let mut replicas = Self { replicas: Vec::new(), cluster, zookeeper, bin, dir, client, homes: 0 };
         match &crew.bundle {
             Some(bundle) => replicas.bin.clone_from(bundle),
             None => drop(bundle::build(&repository("tests/fixtures/probe-platform"), &replicas.bin)?),
@@ -282,10 +285,32 @@ impl Replicas {
         replica.program = replica.program.clone().args([arg]);
     }
 
+    /// Takes a flag with its value from a replica, from its next start on.
+    pub fn unset(&mut self, index: usize, flag: &str) {
+        let replica = &mut self.replicas[index];
+        replica.program = replica.program.clone().without(flag);
+    }
+
     /// Sets a variable of a replica's environment from its next start on.
     pub fn env(&mut self, index: usize, name: &str, value: &str) {
         let replica = &mut self.replicas[index];
         replica.program = replica.program.clone().env(name, value);
+    }
+
+    /// Kills a replica, and gives it another address from its next start on; whoever asks is told `advertise`, or that.
+    ///
+    /// # Errors
+    /// There is no other address.
+    pub fn rehome(&mut self, index: usize, advertise: Option<String>) -> Result<SocketAddr> {
+        self.kill(index);
+        // The address before stays taken: what still asks there must not be answered by somebody else.
+        self.homes += 1;
+        let listen = self.cluster.network().free(210 + self.homes)?;
+        let replica = &mut self.replicas[index];
+        replica.url = advertise.unwrap_or_else(|| format!("http://{listen}"));
+        let program = replica.program.clone().without("--listen").without("--advertise");
+        replica.program = program.args(["--listen", &listen.to_string(), "--advertise", &replica.url]);
+        Ok(listen)
     }
 
     /// Starts a replica that doesn't run.

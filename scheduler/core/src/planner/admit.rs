@@ -51,7 +51,10 @@ fn decide(draft: &mut Draft<'_>, (session, policy): (&Session, &Policy), request
         Wish::Uninstall => set_run(draft, Run::Uninstalling, key),
         Wish::Restart(instance) => restart(draft, instance, key),
         Wish::NewFramework { framework } => new_framework(draft, session, (framework, key)),
-        Wish::SetToken(sha256) => Ok((set_token(draft, *sha256), "the token is set".to_owned())),
+        Wish::SetToken(sha256) => Ok((
+            set_token(draft, *sha256),
+            "the token is set: all replicas take it from now on, and no other".to_owned(),
+        )),
     }
 }
 

@@ -13,6 +13,7 @@ impl Replicas {
             wire.from.take_if(|(from, _)| *from == who);
         }
         self.all[who].connection = None;
+        self.mesos.gone.insert(self.all[who].place.clone());
     }
 
     /// Starts a process that is dead, with as much of the journal as its own store had: half of it.
@@ -20,6 +21,9 @@ impl Replicas {
         if self.all[who].process == Process::Dead {
             let replica = self.fresh(self.journal.len() / 2);
             self.all[who] = replica;
+            for who in 0..self.all.len() {
+                self.introduce(who);
+            }
         }
     }
 

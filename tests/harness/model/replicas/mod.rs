@@ -42,6 +42,8 @@ pub enum Process {
 pub struct Replica {
     /// How its process is.
     pub process: Process,
+    /// Where it serves; no other process ever does.
+    pub place: String,
     /// By how many microseconds its clock is ahead.
     pub skew: i64,
     /// Whether it reaches `ZooKeeper`.
@@ -110,6 +112,8 @@ pub struct Replicas {
     wires: VecDeque<Wire>,
     history: History,
     clients: u64,
+    /// Processes that were ever started.
+    started: u64,
 }
 
 impl Replicas {
@@ -130,6 +134,7 @@ impl Replicas {
             wires: VecDeque::new(),
             history: History::default(),
             clients: 0,
+            started: 0,
         };
         for _ in 0..count {
             let replica = world.fresh(0);
@@ -144,12 +149,15 @@ impl Replicas {
         for entry in self.journal[..read].iter().flat_map(|(_, entries)| entries) {
             state.apply(entry);
         }
+        self.started += 1;
+        let place = format!("http://10.0.1.1:{}", 8_000 + self.started);
         Replica {
             process: Process::Running,
             skew: 0,
             is_connected: true,
             election: Election::new(policy().resubscribe),
-            director: Director::new(state, cautious()),
+            director: Director::new(state, cautious(place.clone())),
+            place,
             session: self.zookeeper.open(self.now),
             read,
             is_chosen: false,
@@ -164,6 +172,13 @@ impl Replicas {
             incoming: VecDeque::new(),
             replies: VecDeque::new(),
         }
+    }
+
+    /// Tells a replica where the others serve.
+    fn introduce(&mut self, who: usize) {
+        let others = self.all.iter().enumerate().filter(|(at, other)| *at != who && other.process != Process::Dead);
+        let urls = others.map(|(_, other)| other.place.clone()).collect();
+        self.tell(who, Input::Sources(urls));
     }
 
     fn tell(&mut self, who: usize, input: Input) {
@@ -257,8 +272,8 @@ impl Replica {
 }
 
 /// Returns the policy of one replica among several.
-fn cautious() -> Policy {
-    Policy { barrier: Some(BARRIER), ..policy() }
+fn cautious(advertise: String) -> Policy {
+    Policy { barrier: Some(BARRIER), advertise, ..policy() }
 }
 
 const BARRIER: Duration = Duration::from_millis(3_333);

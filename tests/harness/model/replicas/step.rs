@@ -129,7 +129,7 @@ impl Replicas {
     fn claim(&mut self, who: usize) {
         let replica = &mut self.all[who];
         let state = replica.director.state();
-        let (epoch, advertise) = (state.epoch() + 1, format!("http://10.0.1.{who}:8080"));
+        let (epoch, advertise) = (state.epoch() + 1, replica.place.clone());
         let entry = election::claim(state, self.now, &who.to_string(), &advertise);
         self.zookeeper.touch(replica.session, self.now);
         replica.claim = Some((replica.read, replica.clock(self.now)));
@@ -146,6 +146,7 @@ impl Replicas {
             let journal = self.all[who].director.state().at;
             self.all[who].epoch = self.all[who].director.state().epoch();
             self.tell(who, Input::Time { journal, clock });
+            self.introduce(who);
             self.tell(who, Input::Lead { claimed });
         }
     }
