@@ -78,6 +78,15 @@ mod tests {
     }
 
     #[test]
+    fn what_marathon_says_counts_too() {
+        let said =
+            [("MARATHON_APP_ID", "/epic"), ("PORT_HTTP", "31005"), ("HOST", "10.0.0.9"), ("PORT_AGENTS", "31006")];
+        let said = said.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let read: Healthcheck = from_all(&said, &["healthcheck".into()]).unwrap();
+        assert_eq!(read.url(), "http://127.0.0.1:31005/healthz");
+    }
+
+    #[test]
     fn the_schedulers_own_file_is_understood() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("scheduler.yaml");
