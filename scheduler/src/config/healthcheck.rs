@@ -50,7 +50,7 @@ impl Healthcheck {
         let host = match listen.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
+            ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
         };
         let scheme = if self.reach.tls_cert_file.is_some() { "https" } else { "http" };
         let path = if self.ready { "readyz" } else { "healthz" };
