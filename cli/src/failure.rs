@@ -27,7 +27,7 @@ pub(crate) enum Failure {
         source: reqwest::Error,
     },
     /// Whoever answers there isn't trusted, and nothing was asked of it.
-    #[error("cannot reach the scheduler at {server} by TLS: {}", next(.why, .server))]
+    #[error("cannot reach the scheduler at {server} by TLS: {}", next(*.why, .server))]
     Distrusted {
         server: String,
         why: Distrust,
@@ -57,7 +57,7 @@ impl Failure {
 }
 
 /// Says what is wrong with a server's certificate, and what to do about it.
-fn next(why: &Distrust, server: &str) -> String {
+fn next(why: Distrust, server: &str) -> String {
     let plain = server.replacen("https://", "http://", 1);
     match why {
         Distrust::Authority => {

@@ -50,7 +50,7 @@ impl Healthcheck {
         let host = match listen.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
+            ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
         };
         let scheme = if self.reach.tls_cert_file.is_some() { "https" } else { "http" };
         let path = if self.ready { "readyz" } else { "healthz" };
@@ -75,6 +75,15 @@ mod tests {
         assert_eq!(url(&["--listen=[::]:81", "--tls-cert-file=/c"]), "https://[::1]:81/healthz");
         assert_eq!(url(&["--listen=10.0.0.2:81", "--advertise=https://x"]), "http://10.0.0.2:81/healthz");
         assert!(Healthcheck::read(["epic-scheduler", "--ready"].map(OsString::from)).is_none());
+    }
+
+    #[test]
+    fn what_marathon_says_counts_too() {
+        let said =
+            [("MARATHON_APP_ID", "/epic"), ("PORT_HTTP", "31005"), ("HOST", "10.0.0.9"), ("PORT_AGENTS", "31006")];
+        let said = said.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let read: Healthcheck = from_all(&said, &["healthcheck".into()]).unwrap();
+        assert_eq!(read.url(), "http://127.0.0.1:31005/healthz");
     }
 
     #[test]

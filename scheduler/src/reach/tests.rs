@@ -26,30 +26,35 @@ fn files(folder: &Path, cert: &str, key: &str) -> PairFiles {
     files
 }
 
-fn read(cert: &str, key: &str) -> Result<Pair, String> {
+/// Takes two files for a pair; `check` gets what became of that, with `F` for their folder.
+fn read(cert: &str, key: &str, check: impl FnOnce(Result<Pair, String>)) {
     let folder = TempDir::new().unwrap();
     let files = files(folder.path(), cert, key);
     let read = pair::read(&files).and_then(|contents| contents.pair(&files));
-    read.map_err(|error| chain(&error).replace(folder.path().to_str().unwrap(), "F"))
+    check(read.map_err(|error| chain(&error).replace(folder.path().to_str().unwrap(), "F")));
 }
 
 #[test]
 fn a_pair_is_for_its_hosts_and_ends_when_it_says() {
     let (cert, key) = made("epic.example");
-    let pair = read(&cert, &key).unwrap();
-    assert_eq!(pair.expires.to_string(), "2031-02-03T00:00:00Z");
-    assert!(pair.is_for("epic.example"));
-    assert!(!pair.is_for("example") && !pair.is_for("127.0.0.1") && !pair.is_for("") && !pair.is_for("a b"));
+    read(&cert, &key, |pair| {
+        let pair = pair.unwrap();
+        assert_eq!(pair.expires.to_string(), "2031-02-03T00:00:00Z");
+        assert!(pair.is_for("epic.example"));
+        assert!(!pair.is_for("example") && !pair.is_for("127.0.0.1") && !pair.is_for("") && !pair.is_for("a b"));
+    });
     let (cert, key) = made("127.0.0.1");
-    assert!(read(&cert, &key).unwrap().is_for("127.0.0.1"));
+    read(&cert, &key, |pair| assert!(pair.unwrap().is_for("127.0.0.1")));
 }
 
 #[test]
 fn files_that_are_no_pair_are_named() {
     let ((cert, key), (_, another)) = (made("a"), made("b"));
     let check = |cert: &str, key: &str, expected: &str| {
-        let said = read(cert, key).unwrap_err();
-        assert!(said.starts_with(expected), "{said}");
+        read(cert, key, |pair| {
+            let said = pair.unwrap_err();
+            assert!(said.starts_with(expected), "{said}");
+        });
     };
     let certificates = "--tls-cert-file F/c can't be used: it must hold PEM certificates, the server's own first";
     check("", &key, certificates);

@@ -7,6 +7,7 @@ mod backup;
 mod changes;
 mod fixture;
 mod push;
+mod reach;
 mod reads;
 mod replicas;
 mod server;

@@ -19,6 +19,7 @@ use epic_scheduler_core::request::{Answer, Grantal, Request};
 use epic_scheduler_core::state::entry::Index;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Method, Response};
+use rustls::ServerConfig;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -44,6 +45,22 @@ pub(crate) struct Server {
     unread: Option<mpsc::Receiver<Asked>>,
 }
 
+/// What is served, and how.
+pub(crate) struct Way {
+    pub(crate) routes: Routes,
+    /// What is shown; plain http without it.
+    pub(crate) tls: Option<ServerConfig>,
+    /// The clients for other replicas.
+    pub(crate) clients: PeerClients,
+}
+
+impl Way {
+    /// Everything, by plain http.
+    pub(crate) fn plain() -> Self {
+        Self { routes: Routes::All, tls: None, clients: PeerClients::new(None).unwrap().0 }
+    }
+}
+
 /// Answers like the director would, or `None` to drop the request.
 pub(crate) type Decider = fn(&Request) -> Option<Answer>;
 
@@ -53,35 +70,43 @@ pub(crate) fn grant(_: &Request) -> Option<Answer> {
 }
 
 impl Server {
-    pub(crate) fn start(mut published: Published, decider: Decider) -> Self {
+    pub(crate) fn start(published: Published, decider: Decider) -> Self {
+        Self::start_by(Way::plain(), published, decider)
+    }
+
+    pub(crate) fn start_by(way: Way, mut published: Published, decider: Decider) -> Self {
         published.state.token = Some(Digest(Sha256::digest(TOKEN.as_bytes()).into()));
-        Self::start_as_it_is(published, decider)
+        Self::decided(way, published, decider)
     }
 
     /// Nobody reads its requests.
     pub(crate) fn start_deaf(mut published: Published) -> Self {
         published.state.token = Some(Digest(Sha256::digest(TOKEN.as_bytes()).into()));
         let (requests, unread) = mpsc::channel(1);
-        let mut server = Self::serve(published, requests);
+        let mut server = Self::serve(published, requests, Way::plain());
         server.unread = Some(unread);
         server
     }
 
     pub(crate) fn start_as_it_is(published: Published, decider: Decider) -> Self {
+        Self::decided(Way::plain(), published, decider)
+    }
+
+    fn decided(way: Way, published: Published, decider: Decider) -> Self {
         let (requests, mailbox) = mpsc::channel(8);
-        let server = Self::serve(published, requests);
+        let server = Self::serve(published, requests, way);
         tokio::spawn(decide(mailbox, Arc::clone(&server.asked), decider));
         server
     }
 
-    fn serve(published: Published, requests: mpsc::Sender<Asked>) -> Self {
+    fn serve(published: Published, requests: mpsc::Sender<Asked>, way: Way) -> Self {
+        let Way { routes, tls, clients } = way;
         let folder = TempDir::new().unwrap();
         let artifacts = Arc::new(Artifacts::open(folder.path()).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let replica = watch::Sender::new(Replica::alone(&format!("http://{address}")));
         let (own, peers) = (format!("http://{address}"), watch::Sender::new(Arc::default()));
-        let clients = PeerClients::new(None).unwrap().0;
         let api = Api {
             published: watch::channel(Arc::new(published)).1,
             replica: replica.subscribe(),
@@ -93,7 +118,7 @@ impl Server {
             clock: Arc::new(|| Timestamp(5_000_000)),
             counts: metrics::install().unwrap(),
         };
-        let server = serve(listener, None, Routes::All, api).unwrap();
+        let server = serve(listener, tls, routes, api).unwrap();
         let handle = server.handle();
         tokio::spawn(server);
         let client = epic_common_io::http::clients(&epic_common_io::http::ClientOptions::default()).unwrap().calls;

@@ -190,7 +190,7 @@ impl Replicas {
             url = format!("https://{listen}");
             fs::write(self.ca_file(), authority.pem())?;
             write_pair(&home, &authority.sign(&listen.ip().to_string())?)?;
-            let plain = self.cluster.network().free(210 + index)?;
+            let plain = self.cluster.network().free(200 + index)?;
             agents = format!("http://{plain}");
             let file = |name: &str| home.join(name).display().to_string();
             program = program.args(["--listen-agents", &plain.to_string(), "--tls-cert-file", &file("tls.crt")]);
