@@ -207,11 +207,6 @@ fn servers(path: &ZooKeeperPath) -> Vec<String> {
     path.servers.iter().map(host).collect()
 }
 
-/// The name by which clap knows an option.
-fn id(option: &str) -> String {
-    option.replace('-', "_")
-}
-
 fn duration(text: &str) -> Result<Duration, epic_common::text::ParseDurationError> {
     epic_common::text::duration(text)
 }

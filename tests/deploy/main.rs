@@ -3,4 +3,5 @@
 mod chart;
 mod engine;
 mod images;
+mod marathon;
 mod tools;

@@ -62,7 +62,6 @@ pub(crate) struct Port {
     pub(crate) name: String,
     protocol: String,
     #[serde(default)]
-    #[expect(dead_code, reason = "for those who look for ports to scrape")]
     labels: BTreeMap<String, String>,
 }
 
@@ -106,7 +105,6 @@ pub(crate) enum MesosProtocol {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ReadinessCheck {
-    #[expect(dead_code, reason = "for people")]
     name: String,
     protocol: String,
     pub(crate) path: String,
@@ -114,7 +112,6 @@ pub(crate) struct ReadinessCheck {
     pub(crate) interval_seconds: u64,
     pub(crate) timeout_seconds: u64,
     pub(crate) http_status_codes_for_ready: Vec<u16>,
-    #[expect(dead_code, reason = "for people")]
     preserve_last_response: bool,
 }
 
@@ -216,6 +213,11 @@ impl Definition {
             delay = delay.mul_f64(self.backoff_factor).min(most);
         }
         if ends == 0 { Duration::ZERO } else { delay.min(most) }
+    }
+
+    /// The same app with another amount of memory.
+    pub(crate) fn with_mem(&self, mem: f64) -> Self {
+        Self { mem, ..self.clone() }
     }
 
     /// The same app with another number of instances.

@@ -37,9 +37,7 @@ pub(crate) struct Seen {
 impl Seen {
     /// Those that run, and were said to be healthy and ready.
     pub(crate) fn good(&self) -> Vec<&Instance> {
-        let good = |instance: &&Instance| {
-            instance.state == State::Running && instance.is_healthy && instance.is_ready
-        };
+        let good = |instance: &&Instance| instance.state == State::Running && instance.is_healthy && instance.is_ready;
         self.instances.iter().filter(good).collect()
     }
 }

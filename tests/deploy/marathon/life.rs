@@ -83,12 +83,14 @@ impl Place {
         let script = repository("scheduler/archive.sh").display().to_string();
         let archive = tools::run("env", &["LEVEL=1", &script, &programs, &dir.display().to_string()]);
         let zk = zookeeper.url("/epic");
+        let token = dir.join("token");
+        private(&token, TOKEN)?;
         scheduler(&["init", "--zk", &zk]).await?;
         let options = [
             ("--archive", format!("file://{}", archive.trim())),
             ("--master", cluster.master_addr().to_string()),
             ("--zk", zk),
-            ("--token-secret", "epic/token".to_owned()),
+            ("--set", format!("token-file={}", token.display())),
             ("--set", "zk-session-timeout=6s".to_owned()),
             ("--replace-lost-after", "1s".to_owned()),
             ("--mem", "256".to_owned()),
@@ -148,10 +150,12 @@ impl Place {
     }
 
     async fn epicctl(&self, at: &Instance, args: &[&str]) -> Result<String> {
-        let token = self.dir.join("token");
-        private(&token, TOKEN)?;
         let mut command = tokio::process::Command::new(built("epicctl")?);
-        command.args(args).env("EPIC_SERVER", url(at)).env("EPIC_TOKEN_FILE", token).kill_on_drop(true);
+        command
+            .args(args)
+            .env("EPIC_SERVER", url(at))
+            .env("EPIC_TOKEN_FILE", self.dir.join("token"))
+            .kill_on_drop(true);
         said("epicctl", args, command).await
     }
 
