@@ -2,5 +2,6 @@
 
 mod chart;
 mod engine;
+mod executor;
 mod images;
 mod tools;
