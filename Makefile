@@ -1,7 +1,7 @@
 # Targets for people; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help ready programs bundles demo demo-check demo-ha demo-ha-check test soak gate benches bench-launch bench-idle bench-journal \
+.PHONY: help ready programs bundles demo demo-check demo-ha demo-ha-check demo-compose demo-compose-check test test-images soak gate benches bench-launch bench-idle bench-journal \
 	bench-entries bench-failover bench-zookeeper
 
 PLATFORM_VERSION := $(shell sed -n 's/^version: *//p' catalog/platform/manifest.yaml)
@@ -26,12 +26,22 @@ demo-ha: ready bundles ## As demo, with three replicas on three ZooKeeper server
 demo-ha-check: ready bundles ## The same, but kills the leader, checks what follows and ends
 	@exec $(TARGET)/debug/epic-demo --ha --check $(PLATFORM_BUNDLE)
 
+demo-compose: ready bundles ## The same out of images, by compose on a Docker engine of its own; PROFILE=release builds them for use
+	@exec tests/demo/composed/run.sh $(TARGET)/debug/epic-demo $(PLATFORM_BUNDLE)
+
+demo-compose-check: ready bundles ## The same, but takes away the leader and its network, checks what follows and ends; with two versions of compose
+	@exec tests/demo/composed/run.sh --check $(TARGET)/debug/epic-demo $(PLATFORM_BUNDLE)
+
 # The demos need no HAProxy, and the first one no ZooKeeper.
 demo demo-check: SETS = build mesos
 demo-ha demo-ha-check soak: SETS = build mesos zookeeper
+demo-compose demo-compose-check test-images: SETS = build docker
 
 test: ready bundles ## Runs every test, those on a real Mesos too
 	cargo test --workspace --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
+
+test-images: ready ## Checks the images as they are released; the tests above build them faster, and larger
+	EPIC_IMAGE_PROFILE=release cargo test --locked -p epic-tests --test deploy -- images:: executor::
 
 soak: ready programs ## 30 rounds of killed, stopped and cut off replicas, masters and ZooKeeper servers; ROUNDS=, SEED= change that
 	@exec env ROUNDS="$(ROUNDS)" SEED="$(SEED)" ZK_CLIENT="$(ZK_CLIENT)" $(TARGET)/debug/epic-soak

@@ -17,4 +17,4 @@ chmod 755 "$folder"
 random | put token
 random | put mesos-secret
 printf '{"credentials": [{"principal": "epic", "secret": "%s"}]}' "$(cat "$folder/mesos-secret")" | put mesos-credentials
-printf 'zk: zk://epic:%s@zoo1:2181,zoo2:2181,zoo3:2181/epic\n' "$(random)" | put scheduler-config
+printf 'epic:%s\n' "$(random)" | put zk-digest

@@ -1,7 +1,8 @@
 //! `make demo` and `make demo-ha`: the open platform on a real Mesos, to look at; `make demo-check` and
-//! `make demo-ha-check` look at it by themselves.
+//! `make demo-ha-check` look at it by themselves. `make demo-compose` is the same out of images.
 
 mod check;
+mod composed;
 mod follow;
 mod guard;
 mod guide;
@@ -33,10 +34,12 @@ fn main() -> ExitCode {
         ["--guard", owner] => owner.parse().map_err(Into::into).and_then(|owner| Ok(guard::watch(owner)?)),
         ["--ha", "--check", bundle] => run::<Replicated>(&screen, Kind::Check, Path::new(bundle)),
         ["--ha", bundle] => run::<Replicated>(&screen, Kind::Look, Path::new(bundle)),
+        ["--compose", "--check", bundle] => composed::run(&screen, Kind::Check, Path::new(bundle)),
+        ["--compose", bundle] => composed::run(&screen, Kind::Look, Path::new(bundle)),
         ["--check", bundle] => run::<Stage>(&screen, Kind::Check, Path::new(bundle)),
         [bundle] if !bundle.starts_with('-') => run::<Stage>(&screen, Kind::Look, Path::new(bundle)),
         _ => {
-            screen::show("usage: epic-demo [--ha] [--check] BUNDLE; make demo and its like know which\n");
+            screen::show("usage: epic-demo [--ha|--compose] [--check] BUNDLE; make demo and its like know which\n");
             return ExitCode::from(64);
         }
     };

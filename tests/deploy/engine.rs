@@ -79,15 +79,23 @@ pub(crate) struct Container {
 }
 
 impl Container {
+    /// Makes a container that doesn't run yet: `docker create` with these arguments.
+    ///
+    /// # Panics
+    ///
+    /// It can't be made.
+    pub(crate) fn create(args: &[&str]) -> Self {
+        Self { id: engine().docker(&[&["create"], args].concat()) }
+    }
+
     /// Starts a container in the background: `docker run -d` with these arguments.
     ///
     /// # Panics
     ///
     /// It can't be started.
     pub(crate) fn run(args: &[&str]) -> Self {
-        let id = engine().docker(&[&["create"], args].concat());
         // From here the drop removes it, also where it can't be started.
-        let container = Self { id };
+        let container = Self::create(args);
         engine().docker(&["start", &container.id]);
         container
     }

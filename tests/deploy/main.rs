@@ -2,6 +2,7 @@
 
 mod chart;
 mod engine;
+mod executor;
 mod images;
 mod marathon;
 mod tools;
