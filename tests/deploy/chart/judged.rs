@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::charted::{SETS, all, rendered};
+use super::charted::{SETS, rendered};
 use super::objects::{list, objects};
 use crate::tools::{output, root, run};
 
@@ -15,14 +15,13 @@ const KUBERNETES: [&str; 2] = ["1.25", "1.37"];
 #[test]
 fn every_object_is_as_the_oldest_and_the_newest_kubernetes_want_it() {
     let folder = tempfile::tempdir().unwrap();
-    for (set, objects) in all() {
-        let file = folder.path().join("objects.yaml");
-        fs::write(&file, without_custom(&rendered(set))).unwrap();
-        let count = objects.iter().filter(|object| !object.is_custom()).count();
-        for version in KUBERNETES {
-            let judged = validated(&file, version);
-            assert_eq!(judged, Ok(count), "{set} on {version}");
-        }
+    let file = folder.path().join("objects.yaml");
+    let all: Vec<String> = SETS.map(|set| without_custom(&rendered(set))).into();
+    let count = all.iter().map(|text| objects(text).len()).sum();
+    assert!(count > 40, "only {count} objects are looked at");
+    fs::write(&file, all.join("\n---\n")).unwrap();
+    for version in KUBERNETES {
+        assert_eq!(validated(&file, version), Ok(count), "Kubernetes {version}");
     }
 }
 
@@ -35,7 +34,7 @@ fn what_kubernetes_would_not_take_is_found() {
         ("  publishNotReadyAddresses: true", "  publishNotReadyAdresses: true"),
         ("apiVersion: policy/v1\n", "apiVersion: policy/v9\n"),
         ("  replicas: 3", "  replicas: three"),
-        ("              protocol: TCP", "              protocol: TCPP"),
+        ("              containerPort: 8080", "              containerPort: http"),
     ] {
         assert!(text.contains(right), "{right}");
         fs::write(&file, text.replace(right, wrong)).unwrap();

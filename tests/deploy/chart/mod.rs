@@ -8,6 +8,7 @@ mod judged;
 mod mutants;
 mod objects;
 mod options;
+mod page;
 mod refused;
 mod secrets;
 mod values;

@@ -43,8 +43,8 @@ fn secrets_are_mounted_for_the_group_alone_and_to_read() {
             let pod = object.pod();
             for volume in list(pod.pointer("/spec/volumes")) {
                 let Some(source) = volume.get("secret").or_else(|| volume.get("projected")) else { continue };
-                // 0440 is octal to Kubernetes' reader of YAML, and 440 to this one.
-                assert_eq!(source["defaultMode"], 440, "{set}: {volume}");
+                // 0440 is octal to Kubernetes' reader of YAML, and decimal to this one.
+                assert_eq!(source["defaultMode"].as_f64(), Some(440.0), "{set}: {volume}");
                 let keys = list(source.get("items")).len() + list(source.get("sources")).len();
                 assert!(keys > 0, "{set}: only what is needed is mounted: {volume}");
                 let mounts = object.containers().iter().flat_map(|container| list(container.get("volumeMounts")));
