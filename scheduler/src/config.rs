@@ -264,7 +264,8 @@ fn from_all<T: CommandFactory + FromArgMatches>(
     let mut all = args.to_vec();
     let is_told = |option: &str| {
         // `value_source` accepts only ids that there are.
-        let source = lenient.try_contains_id(&id(option)).ok().and_then(|_| lenient.value_source(&id(option)));
+        let id = option.replace('-', "_");
+        let source = lenient.try_contains_id(&id).ok().and_then(|_| lenient.value_source(&id));
         !has(option) || matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
     };
     let file = path.map_or_else(|| Ok(BTreeMap::new()), file)?;
