@@ -27,7 +27,7 @@ pub(crate) enum Failure {
         source: reqwest::Error,
     },
     /// Whoever answers there isn't trusted, and nothing was asked of it.
-    #[error("cannot reach the scheduler at {server} by TLS: {}", next(*.why, .server))]
+    #[error("cannot reach the scheduler at {server} by TLS: {why}; {}", next(*.why, .server))]
     Distrusted {
         server: String,
         why: Distrust,
@@ -56,18 +56,13 @@ impl Failure {
     }
 }
 
-/// Says what is wrong with a server's certificate, and what to do about it.
+/// Says what to do about a server that isn't trusted.
 fn next(why: Distrust, server: &str) -> String {
-    let plain = server.replacen("https://", "http://", 1);
     match why {
-        Distrust::Authority => {
-            "its certificate is of no authority that is trusted here; name the file with its authority \
-                                (PEM) with --ca-file or EPIC_CA_FILE"
-                .to_owned()
-        }
-        Distrust::Host => "its certificate is for another host; give --server as the certificate names it".to_owned(),
-        Distrust::Time => "its certificate is not valid now; renew it, or set the clock of this machine".to_owned(),
-        Distrust::NoTls => format!("no TLS is spoken there; try --server {plain}"),
+        Distrust::Authority => "name the file with its authority (PEM) with --ca-file or EPIC_CA_FILE".to_owned(),
+        Distrust::Host => "give --server as the certificate names it".to_owned(),
+        Distrust::Time => "renew it, or set the clock of this machine".to_owned(),
+        Distrust::NoTls => format!("try --server {}", server.replacen("https://", "http://", 1)),
     }
 }
 

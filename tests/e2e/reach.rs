@@ -178,6 +178,22 @@ async fn another_authority(replicas: &Replicas, authority: &Authority, leader: u
     shows(replicas, authority, leader, &old).await
 }
 
+#[tokio::test]
+async fn files_and_ports_that_cannot_be_used_are_named() -> Result<()> {
+    let place = Place::new()?;
+    let host = place.listen().ip().to_string();
+    let (signed, other) = (Authority::new()?.sign(&host)?, Authority::new()?);
+    let (cert, key) = (place.write("cert", &signed.cert)?, place.write("key", other.sign(&host)?.key)?);
+    let agents = place.another()?;
+    let tls = |more| [&[("--tls-cert-file", cert.as_str()), ("--listen-agents", agents.as_str())], more].concat();
+    place.refuses(&tls(&[("--tls-key-file", &key)]), 64, &["key is not the key of the first certificate in"]).await?;
+    place.refuses(&tls(&[("--tls-key-file", "/none")]), 64, &["cannot read --tls-key-file /none"]).await?;
+    place.refuses(&[("--tls-ca-file", &key)], 64, &["--tls-ca-file", "holds no certificate"]).await?;
+    let _taken = std::net::TcpListener::bind(&agents)?;
+    let taken = [agents.as_str(), "choose another with --listen-agents ADDRESS:PORT"];
+    place.refuses(&[("--listen-agents", &agents)], 74, &taken).await
+}
+
 /// The blocks of a page in this language, in order, with a directory of our own for `/etc/epic`, and another address.
 fn printed(page: &str, language: &str, dir: &str, ip: &str) -> Vec<String> {
     let text = std::fs::read_to_string(repository(page)).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! What TLS needs of a process, whoever speaks it.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 use std::iter;
 
@@ -58,6 +59,18 @@ impl Distrust {
         } else {
             None
         }
+    }
+}
+
+/// Says what is wrong with the server, as the end of a sentence.
+impl fmt::Display for Distrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Authority => "its certificate is of no authority that is trusted here",
+            Self::Host => "its certificate is for another host",
+            Self::Time => "its certificate is not valid now",
+            Self::NoTls => "no TLS is spoken there",
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use actix_web::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, W
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest as _, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _, web};
+use epic_common_io::tls::Distrust;
 use tokio::sync::watch;
 
 use super::problem::Refused;
@@ -101,6 +102,10 @@ async fn deposed(replica: &mut watch::Receiver<Replica>, leader: &str) {
 }
 
 fn lost(leader: &str, error: &reqwest::Error) -> Refused {
+    if let Some(why) = Distrust::of(error) {
+        let detail = format!("{leader} leads, but {why}; nothing was asked of it: see --tls-ca-file of this replica");
+        return unavailable("the leader can't be reached", detail);
+    }
     if error.is_connect() {
         let detail = format!("{leader} led a moment ago and doesn't answer; nothing was asked of it: {REPEAT}");
         return unavailable("the leader can't be reached", detail);
