@@ -130,7 +130,7 @@ async fn seed(
     }
     let known = published.borrow().state.token;
     if replica.borrow().mode == Mode::Leading && known.is_some_and(|known| known != token) {
-        warn!("--token-file holds another token than the one that all replicas accept; the journal's stays");
+        warn!("this replica was started with another token than the one that all replicas accept; the journal's stays");
     }
     let is_alone = replica.borrow().mode == Mode::Alone;
     let token = (is_alone || known.is_none()).then_some(Wish::SetToken(token));

@@ -185,8 +185,8 @@ async fn another_token_counts_at_every_replica_and_at_every_later_leader() -> Re
         Ok(())
     };
     replicas.until("the new token still counts everywhere", counts).await?;
-    let says = replicas.log(first).contains("--token-file holds another token than the one that all replicas accept");
-    ensure!(says, "nobody says that a file holds the old one");
+    let says = replicas.log(first).contains("started with another token than the one that all replicas accept");
+    ensure!(says, "nobody says that it has the old one");
     ensure!(processes(&replicas.until_ready(2).await?).await? == before, "nothing restarts");
     Ok(())
 }

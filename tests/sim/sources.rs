@@ -123,6 +123,7 @@ fn who_seeks_is_told_of_a_change_more_and_more_seldom_until_it_has_found() {
     world.run_for(Duration::from_secs(5));
     assert_eq!(world.mesos.tasks().map(|(_, _, task)| task.state).collect::<Vec<_>>(), [TaskState::Running]);
     let asked = told(&world);
+    world.run_for(LIMIT);
     world.tell(Input::Sources(vec!["http://there".to_owned()]));
     world.run_for(LIMIT);
     assert_eq!(told(&world), asked, "who has found is told nothing");

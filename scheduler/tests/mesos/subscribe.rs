@@ -104,7 +104,7 @@ async fn every_answer_is_retriable_or_definite_and_says_what_the_master_said() {
     check(
         answer("401 Unauthorized", "", ""),
         Kind::Definite,
-        "master M refuses the subscription: 401 ; check --principal and --secret-file",
+        "master M refuses the subscription: 401 ; check --principal and --secret-file (or EPIC_SECRET)",
     )
     .await;
     let long = format!("one\ntwo\x07three {}", "x".repeat(1000));
