@@ -60,6 +60,10 @@ bundles: programs $(PLATFORM_BUNDLE) ## Makes dist/*.bin
 $(PLATFORM_BUNDLE): $(shell find catalog/platform common/io/src/bundle common/src/manifest -type f) | programs
 	catalog/platform/build.sh $(TARGET)/debug/epicctl dist
 
+archive: ready ## Makes dist/epic-mesos-VERSION-x86_64.tar.gz, which Marathon's agents fetch
+	cargo build --release --locked -p epic-scheduler -p epic-executor -p epic-cli
+	scheduler/archive.sh $(TARGET)/release dist
+
 # What the targets above take for granted of the machine; SETS are the packages they need, by default all.
 ready:
 	@test "$$(id -u)" = 0 || { echo "this confines real processes with control groups: run it as root" >&2; exit 1; }

@@ -32,6 +32,7 @@ pub struct Holders {
     artifacts: Arc<Artifacts>,
     http: PeerClients,
     offered: Arc<watch::Sender<Offers>>,
+    given_up: Arc<watch::Sender<BTreeSet<Digest>>>,
 }
 
 /// The tokens with which artifacts were offered, oldest first.
@@ -107,7 +108,7 @@ impl Holders {
         artifacts: Arc<Artifacts>,
         http: PeerClients,
     ) -> Self {
-        Self { own, known, artifacts, http, offered: Arc::default() }
+        Self { own, known, artifacts, http, offered: Arc::default(), given_up: Arc::default() }
     }
 
     /// Shows who takes part, whenever that changes.
@@ -126,6 +127,20 @@ impl Holders {
     #[must_use]
     pub fn holds(&self, digest: &Digest) -> bool {
         self.artifacts.find(digest).is_some()
+    }
+
+    /// Remembers which artifacts none of the others gives for now.
+    pub fn give_up(&self, digests: BTreeSet<Digest>) {
+        self.given_up.send_replace(digests);
+    }
+
+    /// Tells whether an artifact isn't here, and may yet come from another replica.
+    ///
+    /// Who takes part isn't known at first; whoever knows that it is alone waits for nobody.
+    #[must_use]
+    pub fn awaits(&self, digest: &Digest) -> bool {
+        let is_alone = !self.known.borrow().is_empty() && self.others().is_empty();
+        !self.holds(digest) && !is_alone && !self.given_up.borrow().contains(digest)
     }
 
     /// Asks who holds an artifact; nothing is changed by that.

@@ -17,7 +17,7 @@ use super::work::sleep_for;
 use crate::artifacts::receive::Kind;
 use crate::artifacts::{Artifact, Artifacts};
 use crate::chain;
-use crate::holders::{Enough, Holders};
+use crate::holders::{Enough, Error, Holders};
 use crate::metrics;
 use crate::view::Published;
 
@@ -66,12 +66,18 @@ impl Supply {
                 named(&seen.state).into_iter().filter(|(digest, _)| !here.contains(digest)).collect();
             said.retain(|digest, _| missing.contains_key(digest));
             metrics::artifacts_missing(missing.len());
-            let mut has_failed = false;
+            let (mut has_failed, mut nowhere) = (false, BTreeSet::new());
             for (digest, kind) in missing {
-                has_failed |= !self.fetch_one(digest, kind, &mut said).await;
+                let Some(error) = self.fetch_one(digest, kind, &mut said).await else { continue };
+                has_failed = true;
+                match error {
+                    Error::Nowhere { .. } => drop(nowhere.insert(digest)),
+                    Error::Alone(_) => {}
+                }
             }
             // Its own success is no news.
             metrics::artifacts_missing(said.len());
+            self.holders.give_up(nowhere);
             held.borrow_and_update();
             failures = if has_failed { failures + 1 } else { 0 };
             let wait = has_failed.then(|| RETRY.jittered(failures, rand::random()));
@@ -84,13 +90,13 @@ impl Supply {
         }
     }
 
-    /// Answers whether it came; the same reason is told once.
-    async fn fetch_one(&self, digest: Digest, kind: Kind, said: &mut BTreeMap<Digest, String>) -> bool {
+    /// Answers why it didn't come, if so; the same reason is told once.
+    async fn fetch_one(&self, digest: Digest, kind: Kind, said: &mut BTreeMap<Digest, String>) -> Option<Error> {
         match self.holders.fetch(&digest, kind).await {
             Ok(from) => {
                 info!(sha256 = %digest, from, "artifact fetched");
                 said.remove(&digest);
-                true
+                None
             }
             Err(error) => {
                 let why = chain(&error);
@@ -98,10 +104,15 @@ impl Supply {
                     warn!(sha256 = %digest, why, "an artifact is missing: supply it with epicctl bundle push FILE");
                     said.insert(digest, why);
                 }
-                false
+                Some(error)
             }
         }
     }
+}
+
+/// Finds an artifact that the journal names, isn't here, and may yet come from another replica.
+pub fn awaited(state: &State, holders: &Holders) -> Option<Digest> {
+    named(state).into_keys().find(|digest| holders.awaits(digest))
 }
 
 /// What the journal names: the bundle, and the executors that may live.

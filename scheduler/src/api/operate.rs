@@ -5,6 +5,8 @@ use actix_web::{HttpResponse, web};
 
 use super::Api;
 use super::problem::wrong_method;
+use crate::actors::supply;
+use crate::replica::Mode;
 use crate::view;
 
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
@@ -28,10 +30,18 @@ async fn healthz() -> HttpResponse {
 
 async fn readyz(api: web::Data<Api>) -> HttpResponse {
     let replica = api.replica.borrow().clone();
-    let unready = match (replica.mode.decides(), replica.caught_up) {
-        (true, _) => view::unready(&api.published()),
-        (false, true) => None,
-        (false, false) => Some(format!("not caught up with the journal: {}", replica.sentence())),
+    // Where all state directories are lost one after the other, whoever had it last must not go before it is here.
+    let awaited = || {
+        let digest = supply::awaited(&api.published().state, &api.holders);
+        digest.map(|digest| format!("artifact sha256:{digest} is yet to come from another replica"))
+    };
+    let unready = match (replica.mode, replica.caught_up) {
+        (Mode::Alone, _) => view::unready(&api.published()),
+        (Mode::Leading, _) => view::unready(&api.published()).or_else(awaited),
+        (Mode::Standby | Mode::Claiming, true) => awaited(),
+        (Mode::Standby | Mode::Claiming, false) => {
+            Some(format!("not caught up with the journal: {}", replica.sentence()))
+        }
     };
     let (mut answer, text) = match unready {
         None => (HttpResponse::Ok(), "ready".to_owned()),

@@ -146,6 +146,10 @@ fn page() -> String {
         let names: String = names.map(|name| format!(" {name}")).collect();
         page += &format!("\n### epic-scheduler state {}{names}\n\n{}", verb.get_name(), part(verb.clone()));
     }
+    let print = print::Print::command();
+    for what in print.get_subcommands().filter(|what| what.get_name() != "help") {
+        page += &format!("\n## epic-scheduler print {}\n\n{}", what.get_name(), part(what.clone()));
+    }
     page
 }
 
@@ -231,4 +235,32 @@ fn init_is_a_verb_of_its_own() {
     let missing = init(&["init"]).unwrap().unwrap_err().to_string();
     assert!(missing.starts_with("the following required arguments were not provided: --zk <URL>"), "{missing}");
     assert!(matches!(init(&["init", "--help"]), Some(Err(Error::Asked(_)))));
+}
+
+#[test]
+fn under_marathon_its_variables_are_defaults_and_what_is_said_wins() {
+    let variables = [
+        ("MARATHON_APP_ID", "/epic"),
+        ("HOST", "agent-1.example"),
+        ("PORT_HTTP", "31001"),
+        ("PORT_AGENTS", "31002"),
+        ("MESOS_SANDBOX", "/sandbox"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let read = |args: &[&str]| {
+        Config::read_under(&variables, ["epic-scheduler", "--master=10.0.0.1:1"].iter().chain(args).map(OsString::from))
+    };
+    let config = read(&[]).unwrap();
+    assert_eq!(
+        (config.reach.listen.to_string().as_str(), config.state_dir.as_path()),
+        ("0.0.0.0:31001", Path::new("/sandbox/state"))
+    );
+    assert_eq!(config.reach.advertised(), "http://agent-1.example:31001");
+    assert_eq!(config.reach.advertised_agents(), "http://agent-1.example:31002");
+    let tls = read(&["--tls-cert-file=/c", "--tls-key-file=/k"]).unwrap();
+    assert_eq!(tls.reach.advertised(), "https://agent-1.example:31001");
+    let (_folder, file) = with_file("state-dir: /f\n");
+    let said = read(&[&file, "--advertise=http://10.0.0.9:1", "--listen=10.0.0.9:1"]).unwrap();
+    assert_eq!((said.reach.advertised().as_str(), said.state_dir.as_path()), ("http://10.0.0.9:1", Path::new("/f")));
+    assert_eq!(said.reach.listen.to_string(), "10.0.0.9:1");
 }

@@ -65,7 +65,7 @@ fn introduce(urls: &[String]) -> Arc<Vec<Peer>> {
     Arc::new(urls.iter().map(|url| Peer::own(&format!("of {url}"), url, url)).collect())
 }
 
-fn meet(server: &Server, urls: &[String]) {
+pub(crate) fn meet(server: &Server, urls: &[String]) {
     server.peers.send_replace(introduce(urls));
 }
 

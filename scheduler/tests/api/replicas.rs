@@ -3,12 +3,14 @@
 use std::net::TcpListener;
 
 use epic_common::api::{LeaderView, PlatformView};
+use epic_common::ids::Digest;
 use epic_scheduler::replica::Mode;
 use epic_scheduler_core::request::{Rejection, RejectionKind, Wish};
 use epic_scheduler_core::session::Link;
 use reqwest::Method;
 
 use crate::fixture::{History, bundle};
+use crate::push::meet;
 use crate::server::{Server, TOKEN, grant, problem};
 
 const STOP: &str = "/api/v2/platform/stop";
@@ -44,6 +46,7 @@ async fn each_says_who_leads() {
 #[tokio::test]
 async fn a_standby_is_ready_once_it_has_caught_up_whether_or_not_mesos_listens_to_it() {
     let (leader, standby) = pair();
+    alone(&standby);
     assert_eq!(standby.ask(Method::GET, "/readyz").await.status(), 200);
     standby.replica.send_modify(|replica| {
         replica.caught_up = false;
@@ -57,6 +60,27 @@ async fn a_standby_is_ready_once_it_has_caught_up_whether_or_not_mesos_listens_t
     standby.replica.send_modify(|replica| replica.mode = Mode::Leading);
     let answer = standby.ask(Method::GET, "/readyz").await;
     assert_eq!(answer.text().await.unwrap(), "not subscribed to Mesos yet\n", "a leader needs Mesos");
+}
+
+/// Lets a replica know that it is the only one, so that nothing may yet come to it.
+fn alone(server: &Server) {
+    meet(server, &[server.url("")]);
+}
+
+#[tokio::test]
+async fn a_replica_is_not_ready_while_what_the_journal_names_may_yet_come_to_it() {
+    let (leader, standby) = pair();
+    let said = async |server: &Server| server.ask(Method::GET, "/readyz").await.text().await.unwrap();
+    let awaited = said(&standby).await;
+    let (_, digest) = awaited.split_once("artifact sha256:").expect("who the others are isn't known yet");
+    let digest: Digest = digest.strip_suffix(" is yet to come from another replica\n").unwrap().parse().unwrap();
+    meet(&standby, &[standby.url(""), leader.url("")]);
+    assert_eq!(said(&standby).await, awaited);
+    assert_eq!(said(&leader).await, awaited, "a leader fetches, too");
+    standby.holders.give_up([digest].into());
+    assert_eq!(said(&standby).await, "ready\n", "nobody has it");
+    alone(&leader);
+    assert_eq!(said(&leader).await, "ready\n");
 }
 
 #[tokio::test]

@@ -39,6 +39,8 @@ pub(crate) struct Server {
     pub(crate) replica: watch::Sender<Replica>,
     /// Who takes part; nobody at first.
     pub(crate) peers: watch::Sender<Arc<Vec<Peer>>>,
+    /// Who holds what is fetched.
+    pub(crate) holders: Holders,
     handle: ServerHandle,
     client: Client,
     /// Requests that nobody reads.
@@ -107,13 +109,14 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let replica = watch::Sender::new(Replica::alone(&format!("http://{address}")));
         let (own, peers) = (format!("http://{address}"), watch::Sender::new(Arc::default()));
+        let holders = Holders::new(own, peers.subscribe(), Arc::clone(&artifacts), clients.clone());
         let api = Api {
             published: watch::channel(Arc::new(published)).1,
             replica: replica.subscribe(),
             peers: peers.subscribe(),
             requests,
             artifacts: Arc::clone(&artifacts),
-            holders: Holders::new(own, peers.subscribe(), Arc::clone(&artifacts), clients.clone()),
+            holders: holders.clone(),
             clients,
             clock: Arc::new(|| Timestamp(5_000_000)),
             counts: metrics::install().unwrap(),
@@ -122,7 +125,18 @@ impl Server {
         let handle = server.handle();
         tokio::spawn(server);
         let client = epic_common_io::http::clients(&epic_common_io::http::ClientOptions::default()).unwrap().calls;
-        Self { address, folder, artifacts, asked: Arc::default(), replica, peers, handle, client, unread: None }
+        Self {
+            address,
+            folder,
+            artifacts,
+            asked: Arc::default(),
+            replica,
+            peers,
+            holders,
+            handle,
+            client,
+            unread: None,
+        }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

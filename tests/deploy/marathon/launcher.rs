@@ -26,6 +26,8 @@ pub(crate) struct Launcher {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) framework_id: String,
+    /// How many definitions it had so far.
+    pub(crate) version: u32,
     pub(crate) instances: Vec<Instance>,
     /// Those of them that have the present definition.
     pub(crate) current: usize,
@@ -58,9 +60,13 @@ impl Launcher {
         Ok(Self { puts, seen, work })
     }
 
-    /// Replaces the app's definition, as `PUT /v2/apps/ID` does.
+    /// Replaces the app's definition, as `PUT /v2/apps/ID` does; from then on that one is what is shown.
     pub(crate) async fn put(&self, app: Definition) -> Result<()> {
-        self.puts.send(app).await.context("the launcher has ended")
+        let before = self.seen().version;
+        self.puts.send(app).await.context("the launcher has ended")?;
+        let mut seen = self.seen.clone();
+        seen.wait_for(|seen| seen.version > before).await.context("the launcher has ended")?;
+        Ok(())
     }
 
     pub(crate) fn seen(&self) -> Seen {
@@ -119,7 +125,8 @@ impl Loop {
             }
             let instances = self.fleet.instances();
             let current = instances.iter().filter(|instance| self.fleet.is_current(instance)).count();
-            self.show.send_modify(|seen| (seen.instances, seen.current) = (instances, current));
+            let version = self.fleet.version;
+            self.show.send_modify(|seen| (seen.version, seen.instances, seen.current) = (version, instances, current));
         }
     }
 

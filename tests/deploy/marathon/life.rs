@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use epic_common::api::{LeaderView, PlatformView};
+use epic_common::ids::Digest;
 use epic_common_io::bundle;
 use epic_tests::cluster::{Cluster, Part};
 use epic_tests::epic::{built, endpoint, repository};
@@ -18,7 +19,7 @@ use epic_tests::{http, wait};
 use super::definition::Definition;
 use super::fleet::Instance;
 use super::launcher::Launcher;
-use super::printed;
+use super::printed::print;
 use crate::tools;
 
 /// Where a scheduler listens on all addresses of a machine that all agents share, each agent needs ports of its own.
@@ -61,6 +62,8 @@ fn spec(ports: &Ports) -> ClusterSpec {
 struct Place {
     launcher: Launcher,
     app: Definition,
+    args: Vec<String>,
+    archive: PathBuf,
     cluster: Cluster,
     dir: PathBuf,
     _zookeeper: ZooKeeper,
@@ -82,26 +85,24 @@ impl Place {
         let programs = built("epic-scheduler")?.parent().context("it is in a folder")?.display().to_string();
         let script = repository("scheduler/archive.sh").display().to_string();
         let archive = tools::run("env", &["LEVEL=1", &script, &programs, &dir.display().to_string()]);
+        let archive = PathBuf::from(archive.trim());
         let zk = zookeeper.url("/epic");
-        let token = dir.join("token");
-        private(&token, TOKEN)?;
+        private(&dir.join("token"), TOKEN)?;
         scheduler(&["init", "--zk", &zk]).await?;
         let options = [
-            ("--archive", format!("file://{}", archive.trim())),
             ("--master", cluster.master_addr().to_string()),
             ("--zk", zk),
-            ("--set", format!("token-file={}", token.display())),
+            ("--token-secret", "epic/token".to_owned()),
             ("--set", "zk-session-timeout=6s".to_owned()),
             ("--replace-lost-after", "1s".to_owned()),
             ("--mem", "256".to_owned()),
             ("--disk", "512".to_owned()),
         ];
         let args: Vec<String> = options.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
-        let printed = printed::print(&args.iter().map(String::as_str).collect::<Vec<_>>());
-        let app = Definition::read(&printed).context("the launcher does all that is printed")?;
+        let app = printed(&args, &archive)?;
         let secrets = BTreeMap::from([("epic/token".to_owned(), TOKEN.to_owned())]);
         let launcher = Launcher::start(cluster.master_addr(), app.clone(), secrets).await?;
-        Ok(Self { launcher, app, cluster, dir, _zookeeper: zookeeper, _ports: ports })
+        Ok(Self { launcher, app, args, archive, cluster, dir, _zookeeper: zookeeper, _ports: ports })
     }
 
     async fn good(&self, count: usize) -> Result<Vec<Instance>> {
@@ -164,6 +165,10 @@ impl Place {
         (0..6).find(here).with_context(|| format!("no agent is called {}", instance.host))
     }
 
+    fn holds(&self, instance: &Instance, sha256: &Digest) -> bool {
+        self.sandbox(instance).join("state/artifacts").join(sha256.to_string()).is_file()
+    }
+
     /// Where Mesos keeps what an instance has written.
     fn sandbox(&self, instance: &Instance) -> PathBuf {
         let agent = format!("a{}", self.agent_of(instance).unwrap_or_default() + 1);
@@ -172,6 +177,13 @@ impl Place {
         let executor = work.join("frameworks").join(framework).join("executors").join(&instance.task_id);
         executor.join("runs/latest")
     }
+}
+
+/// What is printed for an archive, as far as the launcher understands it, which is all of it.
+fn printed(args: &[String], archive: &Path) -> Result<Definition> {
+    let archive = format!("--archive=file://{}", archive.display());
+    let args: Vec<_> = args.iter().map(String::as_str).chain([archive.as_str()]).collect();
+    Definition::read(&print(&args)).context("the launcher does all that is printed")
 }
 
 fn url(instance: &Instance) -> String {
@@ -256,8 +268,7 @@ async fn schedulers_that_marathon_runs_survive_the_loss_of_an_agent_and_are_scal
     ensure!(again.epoch > led.epoch && second.host != first.host, "{again:?} after {led:?}");
     same(&place, &three, &framework, &before).await?;
     // Its sandbox began empty, so that all it shows is from ZooKeeper and the bundle from the others.
-    let state = place.sandbox(new).join("state");
-    ensure!(state.join("artifacts").join(sha256.to_string()).is_file(), "{} has the bundle", state.display());
+    ensure!(place.holds(new, &sha256), "{} has the bundle", place.sandbox(new).display());
 
     place.launcher.put(place.app.scaled(5)).await?;
     let five = place.good(5).await?;
@@ -270,6 +281,17 @@ async fn schedulers_that_marathon_runs_survive_the_loss_of_an_agent_and_are_scal
     let (last, _) = place.led(&left).await?;
     ensure!(last.task_id == second.task_id, "fewer instances cost no leadership here");
     same(&place, &left, &framework, &before).await?;
+
+    // Another version: all three are replaced, one after the other, and with them all that they had on disk.
+    let next = place.dir.join("epic-mesos-next.tar.gz");
+    std::fs::rename(&place.archive, &next)?;
+    place.launcher.put(printed(&place.args, &next)?).await?;
+    let new = place.good(3).await?;
+    let kept = |instance: &Instance| left.iter().any(|old| old.task_id == instance.task_id);
+    ensure!(!new.iter().any(kept), "all are new ones: {left:#?}, then {new:#?}");
+    place.led(&new).await?;
+    same(&place, &new, &framework, &before).await?;
+    ensure!(new.iter().all(|instance| place.holds(instance, &sha256)), "the bundle has outlived everybody who had it");
     Ok(())
 }
 

@@ -146,6 +146,25 @@ fn options_are_found_in_the_app() {
     assert_eq!(image["container"]["docker"]["image"], "epic-mesos/scheduler:0.1.0");
 }
 
+#[test]
+fn the_page_on_marathon_shows_what_its_command_prints() {
+    let page = std::fs::read_to_string(root().join("docs/how-to/marathon.md")).expect("the page is there");
+    let between = |from: &str, to: &str| {
+        let (_, rest) = page.split_once(from).unwrap_or_else(|| panic!("the page has no {from:?}"));
+        rest.split_once(to).unwrap_or_else(|| panic!("nothing ends {from:?}")).0.to_owned()
+    };
+    let command = between("epic-scheduler print marathon ", " > epic.json");
+    let words: Vec<_> = command.split_whitespace().filter(|word| *word != "\\").collect();
+    assert_eq!(between("```json\n", "```"), print(&words), "the page shows another app than {words:?} print");
+    let urls = page.lines().filter(|line| line.contains("-X PUT") || line.contains("-X DELETE"));
+    for line in urls {
+        assert!(
+            line.contains("http://marathon.example.org:8080/v2/apps/epic"),
+            "it is about the app that is shown: {line}"
+        );
+    }
+}
+
 /// A change to an app: where, and to what; `null` takes it out.
 type Mutant = (&'static str, Value);
 
