@@ -78,6 +78,11 @@ app.kubernetes.io/component: scheduler
 {{- default (printf "%s-tls" (include "epic-mesos.fullname" .)) .Values.tls.existingSecret -}}
 {{- end -}}
 
+{{- /* Whether there are certificates: with tls.enabled they are shown and trusted, else only trusted. */ -}}
+{{- define "epic-mesos.hasTls" -}}
+{{- if or .Values.tls.existingSecret .Values.tls.certificate }}yes{{ end -}}
+{{- end -}}
+
 {{- define "epic-mesos.credentialsSecret" -}}
 {{- include "epic-mesos.fullname" . }}-credentials
 {{- end -}}

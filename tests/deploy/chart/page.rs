@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::charted::{Helm, Rendered};
-use super::objects::{Object, objects};
+use super::objects::{Object, objects, only};
 use crate::tools::root;
 
 const PAGE: &str = "docs/how-to/kubernetes.md";
@@ -48,6 +48,22 @@ fn the_objects_that_the_page_names_are_there() {
                 "{kind} {name}"
             );
         }
+    }
+}
+
+#[test]
+fn the_secrets_that_the_page_makes_are_those_that_its_values_name() {
+    let page = fs::read_to_string(root().join(PAGE)).unwrap();
+    let objects = objects(&render(&first(&page), &[]).unwrap());
+    let volumes = only(&objects, "StatefulSet").at("/spec/template/spec/volumes").to_string();
+    let made: Vec<(&str, &str)> = page
+        .split("create secret generic ")
+        .filter_map(|rest| rest.lines().next()?.split_once(" --from-literal="))
+        .map(|(name, rest)| (name, rest.split('=').next().unwrap()))
+        .collect();
+    assert_eq!(made.len(), 2, "{made:?}");
+    for (name, key) in made {
+        assert!(volumes.contains(&format!("{{\"key\":\"{key}\"")) && volumes.contains(&format!("\"name\":\"{name}\"")));
     }
 }
 

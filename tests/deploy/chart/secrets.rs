@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::charted::all;
-use super::objects::{Object, list};
+use super::charted::{Helm, all, values_of};
+use super::objects::{Object, list, objects, only};
 
 /// What the set `made` gives as secrets, and their base64.
 const SECRETS: [(&str, &str); 5] = [
@@ -79,6 +79,21 @@ fn every_file_that_is_named_is_mounted_from_a_secret_that_is_made_or_existing() 
             }
         }
     }
+}
+
+#[test]
+fn a_token_that_nobody_gives_is_made_and_outlives_the_release() {
+    let made = || {
+        let rendered = Helm::newer().template(&values_of("least"), &["--set", "token.value="]).unwrap();
+        only(&objects(&rendered), "Secret").clone()
+    };
+    let (one, other) = (made(), made());
+    // The base64 of 48 letters and digits.
+    assert_eq!(one.text("/data/token").len(), 64, "{one:?}");
+    assert_ne!(one.text("/data/token"), other.text("/data/token"));
+    assert_eq!(one.text("/metadata/annotations/helm.sh~1resource-policy"), "keep", "the journal takes no other");
+    let (_, given) = all().iter().find(|(set, _)| *set == "least").unwrap();
+    assert!(only(given, "Secret").at("/metadata/annotations").is_null());
 }
 
 /// Tells whether a volume has such a file, from an object of the chart if that is not somebody else's.

@@ -141,6 +141,21 @@ fn probes_kill_only_a_process_that_answers_nothing() {
 }
 
 #[test]
+fn certificates_are_trusted_before_they_are_shown() {
+    for (set, trusted, shown) in
+        [("least", false, false), ("node-port", true, false), ("existing", true, true), ("made", true, true)]
+    {
+        let (_, objects) = all().iter().find(|(name, _)| *name == set).unwrap();
+        let replicas = only(objects, "StatefulSet");
+        let given = |name: &str, file: &str| variable(replicas, name) == format!("/etc/epic/tls/{file}");
+        assert_eq!(given("EPIC_TLS_CA_FILE", "ca.crt"), trusted, "{set}");
+        let both = given("EPIC_TLS_CERT_FILE", "tls.crt") && given("EPIC_TLS_KEY_FILE", "tls.key");
+        assert_eq!(both, shown, "{set}");
+        assert_eq!(variable(replicas, "EPIC_ADVERTISE").starts_with("https://"), shown, "{set}");
+    }
+}
+
+#[test]
 fn a_disruption_takes_one_replica_away() {
     for (set, objects) in all().iter().filter(|(set, _)| *set != "everything") {
         assert_eq!(only(objects, "PodDisruptionBudget").at("/spec/maxUnavailable"), 1, "{set}");
