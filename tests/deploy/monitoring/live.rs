@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use epic_tests::cluster::Cluster;
 use epic_tests::replicas::Replicas;
 use epic_tests::spec::ClusterSpec;
+use nix::sys::signal::Signal;
 
 use super::dashboard::{filled_in, queries};
 use super::stack::Stack;
@@ -43,6 +44,8 @@ async fn no_leader_fires_and_clears_and_every_panel_shows_something() -> Result<
     values_are_true(&stack).await?;
     ensure!(stack.last("EpicNoLeader").is_none(), "{:?}", stack.last("EpicNoLeader"));
 
+    a_batch_that_waits_is_seen_to_age(&replicas, leader).await?;
+
     replicas.zookeeper.kill();
     let alert = stack.until("the alert is heard", HEARD_WITHIN, async || {
         let (status, alert) = stack.last("EpicNoLeader").context("nothing was heard of it")?;
@@ -68,6 +71,38 @@ async fn no_leader_fires_and_clears_and_every_panel_shows_something() -> Result<
     ensure!(stack.value("sum(epic_scheduler_zookeeper_disconnections_total)").await? >= 3.0, "three were cut off");
     stack.stop().await;
     Ok(())
+}
+
+/// While ZooKeeper stands still for less than a session, the batch on its way ages; then it is durable.
+async fn a_batch_that_waits_is_seen_to_age(replicas: &Replicas, leader: usize) -> Result<()> {
+    ensure!(age(replicas, leader).await? == 0.0, "a batch is on its way at rest");
+    replicas.zookeeper.signal(Signal::SIGSTOP)?;
+    let change = replicas.post(leader, "/api/v2/platform/stop");
+    let aged = replicas.until("a batch ages", async || {
+        let age = age(replicas, leader).await?;
+        ensure!(age > 0.5, "it is {age} s old");
+        Ok(())
+    });
+    let (changed, aged) = tokio::join!(change, async {
+        let aged = aged.await;
+        replicas.zookeeper.signal(Signal::SIGCONT)?;
+        aged
+    });
+    aged?;
+    changed?;
+    replicas
+        .until("no batch is on its way", async || {
+            ensure!(age(replicas, leader).await? == 0.0, "one is");
+            Ok(())
+        })
+        .await?;
+    replicas.post(leader, "/api/v2/platform/start").await.map(drop)
+}
+
+async fn age(replicas: &Replicas, index: usize) -> Result<f64> {
+    let metrics = replicas.metrics(index).await?;
+    let age = metrics.lines().find_map(|line| line.strip_prefix("epic_scheduler_journal_append_age_seconds "));
+    Ok(age.context("there is no age")?.parse()?)
 }
 
 /// promtool has nothing to say of what is served.
