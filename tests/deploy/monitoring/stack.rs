@@ -30,7 +30,9 @@ type Heard = Arc<Mutex<Vec<Value>>>;
 
 impl Stack {
     /// Starts all of it in `folder`, with targets such as `127.0.0.1:8080` as one installation of the cluster `test`.
-    pub(super) async fn start(folder: &Path, network: &Network, targets: &[String]) -> Result<Self> {
+    ///
+    /// Has to be called within a tokio runtime.
+    pub(super) fn start(folder: &Path, network: &Network, targets: &[String]) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let (hook, alerts, own) = (network.free(230)?, network.free(231)?, network.free(232)?);
         let heard = Heard::default();
