@@ -1,7 +1,7 @@
 # Targets for people; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help ready programs bundles demo demo-check demo-ha demo-ha-check demo-compose demo-compose-check test test-images soak gate benches bench-launch bench-idle bench-journal \
+.PHONY: help ready programs bundles demo demo-check demo-ha demo-ha-check demo-compose demo-compose-check test test-dashboard test-images soak gate benches bench-launch bench-idle bench-journal \
 	bench-entries bench-failover bench-zookeeper
 
 PLATFORM_VERSION := $(shell sed -n 's/^version: *//p' catalog/platform/manifest.yaml)
@@ -39,6 +39,9 @@ demo-compose demo-compose-check test-images: SETS = build docker
 
 test: ready bundles ## Runs every test, those on a real Mesos too
 	cargo test --workspace --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
+
+test-dashboard: ## Compares the dashboard with Grafana's own types; needs npm, which gets 26 MB
+	@tests/tools/dashboard-types.sh scheduler/monitoring/dashboard.json
 
 test-images: ready ## Checks the images as they are released; the tests above build them faster, and larger
 	EPIC_IMAGE_PROFILE=release cargo test --locked -p epic-tests --test deploy -- images:: executor::

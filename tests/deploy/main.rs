@@ -5,4 +5,5 @@ mod engine;
 mod executor;
 mod images;
 mod marathon;
+mod monitoring;
 mod tools;
