@@ -1,8 +1,8 @@
 # Targets for people; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help ready programs bundles demo demo-check demo-ha demo-ha-check demo-compose demo-compose-check test test-dashboard test-images soak gate benches bench-launch bench-idle bench-journal \
-	bench-entries bench-failover bench-zookeeper
+# All that people can ask for, and what those have in common.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST))) ready benches
 
 PLATFORM_VERSION := $(shell sed -n 's/^version: *//p' catalog/platform/manifest.yaml)
 PLATFORM_BUNDLE := dist/epic-platform-$(PLATFORM_VERSION).bin
@@ -66,6 +66,11 @@ $(PLATFORM_BUNDLE): $(shell find catalog/platform common/io/src/bundle common/sr
 archive: ready ## Makes dist/epic-mesos-VERSION-x86_64.tar.gz, which Marathon's agents fetch
 	cargo build --release --locked -p epic-scheduler -p epic-executor -p epic-cli
 	scheduler/archive.sh $(TARGET)/release dist
+
+deb: SETS = build package
+deb: ready ## Makes dist/epic-mesos-scheduler_VERSION_amd64.deb, a service of systemd; EPIC_EXECUTOR= names one for older agents
+	cargo build --release --locked -p epic-scheduler -p epic-executor -p epic-cli --bins
+	@EPIC_EXECUTOR="$(EPIC_EXECUTOR)" scheduler/debian/build.sh $(TARGET)/release dist
 
 # What the targets above take for granted of the machine; SETS are the packages they need, by default all.
 ready:

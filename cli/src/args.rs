@@ -1,12 +1,15 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand, ValueEnum};
+use epic_common_io::manual::Shell;
 
 use crate::commands;
 
 /// Runs an EPIC platform on Mesos.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true)]
+#[command(name = "epicctl", version, propagate_version = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -21,6 +24,16 @@ pub(crate) enum Command {
     /// Makes and checks bundles.
     #[command(subcommand)]
     Bundle(commands::bundle::Command),
+    /// Prints what a shell needs to complete commands: source <(epicctl completions bash).
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Writes the pages for man(1) into a folder.
+    Man {
+        /// The folder, which must be there; pages of the same names are replaced.
+        dir: PathBuf,
+    },
 }
 
 /// How answers are shown.

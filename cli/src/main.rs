@@ -18,6 +18,8 @@ fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Admin(admin) => commands::admin::run(admin),
         Command::Bundle(command) => commands::bundle::run(command),
+        Command::Completions { shell } => commands::manual::completions(shell),
+        Command::Man { dir } => commands::manual::pages(&dir),
         Command::Platform(platform) => commands::platform::run(platform),
     };
     match done {

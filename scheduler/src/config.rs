@@ -95,7 +95,7 @@ pub struct Config {
     #[arg(long, env = "EPIC_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 
-    /// The executor's program [default: epic-executor beside this program]
+    /// The executor's program [default: epic-executor beside this program, or in ../lib/epic]
     #[arg(long, env = "EPIC_EXECUTOR", value_name = "FILE")]
     pub executor: Option<PathBuf>,
 
@@ -345,6 +345,7 @@ pub mod connect;
 pub mod healthcheck;
 pub mod init;
 mod launcher;
+pub mod manual;
 pub mod offline;
 pub mod print;
 pub mod reach;

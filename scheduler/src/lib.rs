@@ -15,6 +15,7 @@ pub mod marathon;
 pub mod mesos;
 pub mod metrics;
 mod moved;
+pub mod notify;
 pub mod offline;
 pub mod peers;
 pub mod reach;

@@ -7,6 +7,7 @@ use epic_common_io::telemetry::{self, Format};
 use epic_scheduler::check::check;
 use epic_scheduler::config::healthcheck::Healthcheck;
 use epic_scheduler::config::init::Init;
+use epic_scheduler::config::manual::Manual;
 use epic_scheduler::config::offline::State;
 use epic_scheduler::config::print::{Print, What};
 use epic_scheduler::config::{self, Config, LogFormat};
@@ -31,6 +32,9 @@ fn main() -> ExitCode {
     }
     if let Some(asked) = Healthcheck::read(std::env::args_os()) {
         return verb(asked, async |asked| healthcheck::run(&asked).await);
+    }
+    if let Some(asked) = Manual::read(std::env::args_os()) {
+        return verb(asked, async |asked| asked.write());
     }
     let config = match Config::read(std::env::args_os()) {
         Ok(config) => config,

@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::holders::Holders;
 use crate::metrics;
+use crate::notify::Supervisor;
 use crate::peers::Peer;
 use crate::reach::servers::Servers;
 use crate::replica::{Mode, Replica};
@@ -91,12 +92,16 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     let servers = Servers::start(ready.reach, api)?;
     let (advertise, agents) = (config.reach.advertised(), config.reach.advertised_agents());
     info!(listen = %config.reach.listen, advertise, agents, token_file = ready.token.place, "serving");
+    let supervisor = Supervisor::ready(replica.clone());
     actix::spawn(seed(ask, (published, replica), ready.token.sha256, ready.seed));
 
     let end = tokio::select! {
         () = signalled() => Ok(()),
         why = halted.recv() => Err(failure(why)),
     };
+    if let Some(supervisor) = supervisor {
+        supervisor.stopping();
+    }
     // Open connections may take their time; whoever leads next needn't wait for them.
     tokio::join!(ending.finish(&inbox), servers.stop());
     end

@@ -214,12 +214,14 @@ pub(crate) fn check_role(config: &Config, state: &State) -> Result<(), Failure> 
     }
 }
 
-/// Finds the executor's program.
+/// Finds the executor's program: where `--executor` says, beside this program, or where a package installs it.
 pub(crate) fn executor(config: &Config) -> Result<PathBuf, Failure> {
     let path = match &config.executor {
         Some(path) => path.clone(),
         None => {
-            std::env::current_exe().map_err(|error| Failure::new(Code::Io, &error))?.with_file_name("epic-executor")
+            let own = std::env::current_exe().map_err(|error| Failure::new(Code::Io, &error))?;
+            let (beside, installed) = (own.with_file_name(EXECUTOR), own.with_file_name(INSTALLED));
+            if !beside.exists() && installed.exists() { installed } else { beside }
         }
     };
     let problem = match path.metadata() {
@@ -231,6 +233,10 @@ pub(crate) fn executor(config: &Config) -> Result<PathBuf, Failure> {
     let next = "name the program epic-executor with --executor FILE";
     Err(Failure::text(Code::Usage, format!("cannot use the executor's program {}: {problem}; {next}", path.display())))
 }
+
+const EXECUTOR: &str = "epic-executor";
+/// No program for people, so not in a folder of `PATH`.
+const INSTALLED: &str = "../lib/epic/epic-executor";
 
 /// Returns the numbers that decisions depend on.
 pub(crate) fn policy(config: &Config, executor: Digest) -> Policy {

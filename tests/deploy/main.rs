@@ -6,4 +6,5 @@ mod executor;
 mod images;
 mod marathon;
 mod monitoring;
+mod package;
 mod tools;

@@ -73,7 +73,7 @@ async fn a_secret_that_others_can_read_is_warned_of() -> Result<()> {
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o644))?;
     let said = place.run(&[("--principal", "bd"), ("--secret-file", &secret)], &["--check"]).await?;
     let warned =
-        said.stderr.contains("WARN") && said.stderr.contains("secret file can be read by others than its owner");
+        said.stderr.contains("WARN") && said.stderr.contains("secret file can be read or written by every user");
     ensure!(said.code == Some(0) && warned && !said.stderr.contains("s3cret"), "{}", said.stderr);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod bundle;
+pub(crate) mod manual;
 pub(crate) mod platform;
 
 use epic_common::invalid::Invalids;

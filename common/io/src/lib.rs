@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod conversation;
 pub mod driver;
 pub mod http;
+pub mod manual;
 pub mod pieces;
 pub mod stream;
 pub mod telemetry;

@@ -150,6 +150,10 @@ fn page() -> String {
     for what in print.get_subcommands().filter(|what| what.get_name() != "help") {
         page += &format!("\n## epic-scheduler print {}\n\n{}", what.get_name(), part(what.clone()));
     }
+    let verbs = [("man DIR", manual::Man::command()), ("completions SHELL", manual::Completions::command())];
+    for (verb, command) in verbs {
+        page += &format!("\n## epic-scheduler {verb}\n\n{}", part(command));
+    }
     page
 }
 
@@ -263,4 +267,20 @@ fn under_marathon_its_variables_are_defaults_and_what_is_said_wins() {
     let said = read(&[&file, "--advertise=http://10.0.0.9:1", "--listen=10.0.0.9:1"]).unwrap();
     assert_eq!((said.reach.advertised().as_str(), said.state_dir.as_path()), ("http://10.0.0.9:1", Path::new("/f")));
     assert_eq!(said.reach.listen.to_string(), "10.0.0.9:1");
+}
+
+#[test]
+fn the_package_s_configuration_lacks_what_must_be_set_and_its_examples_can_be_used() {
+    let text = include_str!("../../debian/scheduler.yaml");
+    let (_folder, file) = with_file(text);
+    let refused = read(&[&file]).unwrap_err().to_string();
+    assert!(refused.contains("not provided: --master"), "{refused}");
+    let is_option = |line: &&str| line.split_once(": ").is_some_and(|(name, _)| !name.contains(' '));
+    let mut examples = text.lines().filter_map(|line| line.strip_prefix("# ")).filter(is_option).peekable();
+    assert!(examples.peek().is_some(), "no example is found");
+    let all: String = examples.map(|line| format!("{line}\n")).collect();
+    let (_folder, file) = with_file(&format!("{text}\n{all}"));
+    let config = read(&[&file]).unwrap();
+    assert!(config.zk.is_some() && config.principal.is_some() && config.bin.is_some(), "{config:?}");
+    assert_eq!(config.state_dir, Path::new("/var/lib/epic"));
 }

@@ -49,7 +49,7 @@ pub enum Error {
 impl Credentials {
     /// Takes the secret from where it is: one line of at most 4 KiB, in a file with or without a line feed at its end.
     ///
-    /// Warns in the log if others than the owner can read the file.
+    /// Warns in the log if others than the owner and the group can use the file: a service reads what root owns by its group.
     ///
     /// # Errors
     /// When the principal, the file or the variable can't be used.
@@ -59,9 +59,9 @@ impl Credentials {
         }
         let secret = secret(&source)?;
         if let Source::File(file) = &source
-            && fs::metadata(file).is_ok_and(|facts| facts.permissions().mode() & 0o077 != 0)
+            && fs::metadata(file).is_ok_and(|facts| facts.permissions().mode() & 0o007 != 0)
         {
-            warn!(file = %file.display(), "secret file can be read by others than its owner");
+            warn!(file = %file.display(), "secret file can be read or written by every user");
         }
         Ok(Self { principal: principal.to_owned(), secret, source })
     }

@@ -1,0 +1,163 @@
+//! Three machines with the package, a ZooKeeper server and a Mesos master: upgraded one after another.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use epic_common_io::bundle;
+use epic_tests::kit::Kit;
+use epic_tests::wait::blocking_until;
+
+use super::host::Host;
+use super::{next, this};
+use crate::engine::{Container, engine};
+use crate::tools::root;
+
+/// A network of its own, removed when this is dropped.
+#[derive(Debug)]
+struct Network(String);
+
+impl Network {
+    fn new() -> Self {
+        let name = format!("epic-package-{}", std::process::id());
+        engine().docker(&["network", "create", "--internal", &name]);
+        Self(name)
+    }
+
+    /// Runs a program of this machine in it, under a name, with this machine's libraries.
+    fn serve(&self, name: &str, folders: &[&str], command: &[&str]) -> Container {
+        crate::images::base();
+        let mut args = vec![format!("--network={}", self.0), format!("--network-alias={name}")];
+        args.extend(["/usr"].iter().chain(folders).map(|folder| format!("--volume={folder}:{folder}:ro")));
+        args.push("debian:bookworm-slim".into());
+        let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
+        args.extend(command);
+        Container::run(&args)
+    }
+
+    fn host(&self, name: &str) -> Host {
+        Host::start(&[
+            &format!("--network={}", self.0),
+            &format!("--network-alias={name}"),
+            &format!("--hostname={name}"),
+        ])
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        let _removed = engine().ask(&["network", "rm", &self.0]);
+    }
+}
+
+fn zookeeper(network: &Network) -> Container {
+    crate::tools::run("tests/setup.sh", &["zookeeper"]);
+    let etc = fs::read_dir("/etc").expect("every machine has it").filter_map(Result::ok);
+    let java = etc.map(|entry| entry.path()).find(|path| path.to_string_lossy().starts_with("/etc/java-"));
+    let java = java.expect("a Java is installed");
+    let command = [
+        "/usr/lib/jvm/default-java/bin/java",
+        "-Xmx64m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-Dzookeeper.admin.enableServer=false",
+        "-cp",
+        "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar",
+        "org.apache.zookeeper.server.ZooKeeperServerMain",
+        "2181",
+        "/tmp/zookeeper",
+    ];
+    network.serve("zookeeper", &[&java.to_string_lossy()], &command)
+}
+
+fn master(network: &Network) -> Container {
+    let kit = Kit::ready().expect("the real Mesos can be had");
+    let program = kit.program("mesos-master");
+    let folder = program.ancestors().nth(2).expect("it is in bin/ of its own folder");
+    let flags = ["--ip=0.0.0.0", "--port=5050", "--hostname=mesos", "--work_dir=/tmp/mesos", "--registry=in_memory"];
+    let path = program.to_string_lossy().into_owned();
+    network.serve("mesos", &[&folder.to_string_lossy()], &[&[path.as_str()], &flags[..]].concat())
+}
+
+#[test]
+fn three_machines_with_the_package_are_upgraded_one_after_another() {
+    let network = Network::new();
+    let (_zookeeper, _master) = (zookeeper(&network), master(&network));
+    let hosts: Vec<Host> = NAMES.iter().map(|name| network.host(name)).collect();
+    let work = tempfile::tempdir().expect("there is room for a bundle");
+    let bundle = work.path().join("platform.bin");
+    bundle::build(&root().join("tests/fixtures/quiet-platform"), &bundle).expect("the fixture is whole");
+    for (host, name) in hosts.iter().zip(NAMES) {
+        host.put(this(), "/root/this.deb");
+        host.put(next(), "/root/next.deb");
+        host.run(&["dpkg", "--install", "/root/this.deb"]);
+        host.run(&["install", "-d", "/srv/epic"]);
+        host.put(&bundle, "/srv/epic/platform.bin");
+        configure(host, name);
+    }
+    hosts[0].until(&format!("EPIC_ZK={ZK} runuser -u epic -- epic-scheduler init"));
+    for host in &hosts {
+        host.run(&["systemctl", "enable", "--now", "epic-scheduler"]);
+    }
+    led(&hosts, None);
+    let framework = framework(&hosts);
+
+    for (host, name) in hosts.iter().zip(NAMES) {
+        host.run(&["dpkg", "--install", "/root/next.deb"]);
+        host.until(&format!("curl -fsS http://{name}:8080/readyz"));
+    }
+    let leader = led(&hosts, None);
+    assert_eq!(self::framework(&hosts), framework, "it is the same framework after all upgrades");
+    let begin = Instant::now();
+    hosts[leader].run(&["systemctl", "stop", "epic-scheduler"]);
+    assert!(begin.elapsed() < Duration::from_secs(2), "it took {:?} to hand over", begin.elapsed());
+    let after = led(&hosts, Some(leader));
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?} without a leader", begin.elapsed());
+    assert_ne!(after, leader);
+}
+
+fn configure(host: &Host, name: &str) {
+    host.sh("printf 'a-token-that-all-replicas-share\\n' | install -m 0640 -o root -g epic /dev/stdin /etc/epic/token");
+    let options = format!(
+        "master: mesos:5050\nzk: {ZK}\nlisten: 0.0.0.0:8080\nadvertise: http://{name}:8080\ntoken-file: /etc/epic/token\n\
+         bin: /srv/epic/platform.bin"
+    );
+    host.sh(&format!("printf '{}\\n' >> /etc/epic/scheduler.yaml", options.replace('\n', "\\n")));
+    host.run(&["runuser", "-u", "epic", "--", "epic-scheduler", "--check", "--config", "/etc/epic/scheduler.yaml"]);
+}
+
+/// Waits until one leads and all others stand by; `stopped` isn't asked.
+#[track_caller]
+fn led(hosts: &[Host], stopped: Option<usize>) -> usize {
+    let mut said = Vec::new();
+    let mut leader = None;
+    let came = blocking_until(Duration::from_secs(30), || {
+        let asked = hosts.iter().enumerate().filter(|(index, _)| Some(*index) != stopped);
+        said = asked.map(|(index, host)| (index, host.unit("StatusText"))).collect();
+        let leading: Vec<_> = said.iter().filter(|(_, text)| text == "this replica leads").collect();
+        let standing_by = said.iter().filter(|(_, text)| text.contains(" leads") && text.contains("stands by"));
+        leader = leading.first().map(|(index, _)| *index);
+        leading.len() == 1 && standing_by.count() + 1 == said.len()
+    });
+    assert!(came, "half a minute without one leader: {said:?}");
+    leader.expect("one leads")
+}
+
+/// Returns the id under which the master knows the one framework that is registered and active.
+#[track_caller]
+fn framework(hosts: &[Host]) -> String {
+    let mut seen = String::new();
+    let mut id = None;
+    let came = blocking_until(Duration::from_secs(30), || {
+        seen = hosts[0].told(&["curl", "-fsS", "http://mesos:5050/master/frameworks"]);
+        let answer: serde_json::Value = serde_json::from_str(&seen).unwrap_or_default();
+        let all = answer["frameworks"].as_array().map(Vec::as_slice).unwrap_or_default();
+        id = all.first().filter(|one| one["active"] == true).and_then(|one| one["id"].as_str()).map(str::to_owned);
+        all.len() == 1 && id.is_some()
+    });
+    let logs = || hosts.iter().map(Host::log).collect::<Vec<_>>().join("\n");
+    assert!(came, "the master has no framework, or several: {seen}\n{}", logs());
+    id.expect("there is one")
+}
+
+const NAMES: [&str; 3] = ["one", "two", "three"];
+const ZK: &str = "zk://epic:secret@zookeeper:2181/epic";
