@@ -1,12 +1,13 @@
 //! What is printed passes a schema that allows nothing else, and what Marathon checks besides.
 
+use std::path::Path;
 use std::process::Command;
 
 use epic_tests::epic::built;
 use serde_json::{Value, json};
 
 use super::definition::Definition;
-use crate::tools::root;
+use crate::tools::{root, run};
 
 /// Runs `epic-scheduler print marathon`, which must succeed.
 pub(super) fn print(args: &[&str]) -> String {
@@ -47,16 +48,33 @@ fn sets() -> Vec<Vec<&'static str>> {
     ]
 }
 
-fn schema() -> jsonschema::Validator {
-    let text = std::fs::read_to_string(root().join("tests/deploy/marathon/app.schema.json"));
-    let schema = serde_json::from_str(&text.expect("the schema is there")).expect("it is JSON");
-    jsonschema::draft7::new(&schema).expect("it is a schema")
+/// What is wrong with each app: by the schema, then by what Marathon checks besides.
+fn problems(apps: &[Value]) -> Vec<Vec<String>> {
+    let by_schema = refused_by_schema(apps);
+    assert_eq!(by_schema.len(), apps.len(), "each app is judged");
+    by_schema.into_iter().zip(apps).map(|(by_schema, app)| [by_schema, beside_the_schema(app)].concat()).collect()
 }
 
-/// What is wrong with an app: by the schema, then by what Marathon checks besides.
-fn problems(schema: &jsonschema::Validator, app: &Value) -> Vec<String> {
-    let mut all: Vec<String> =
-        schema.iter_errors(app).map(|error| format!("{}: {error}", error.instance_path())).collect();
+/// Asks the checker of JSON schemas that comes with the one of Kubernetes' schemas, once for all apps.
+fn refused_by_schema(apps: &[Value]) -> Vec<Vec<String>> {
+    let judge = r#"
+import json, sys
+from jsonschema import Draft7Validator
+schema, apps = json.load(open(sys.argv[1])), json.loads(sys.argv[2])
+Draft7Validator.check_schema(schema)
+judge = Draft7Validator(schema)
+print(json.dumps([[f"{error.json_path}: {error.message}" for error in judge.iter_errors(app)] for app in apps]))
+"#;
+    let tool = run("tests/tools/kubernetes-validate.sh", &[]);
+    let python = Path::new(tool.trim()).with_file_name("python");
+    let python = python.to_str().expect("the cache's path is text");
+    let apps = Value::from(apps.to_vec()).to_string();
+    let judged = run(python, &["-c", judge, "tests/deploy/marathon/app.schema.json", &apps]);
+    serde_json::from_str(&judged).expect("the checker writes JSON")
+}
+
+fn beside_the_schema(app: &Value) -> Vec<String> {
+    let mut all = Vec::new();
     let list = |name: &str| app[name].as_array().cloned().unwrap_or_default();
     let ports = list("portDefinitions");
     for check in list("healthChecks") {
@@ -112,10 +130,9 @@ fn app(args: &[&str]) -> Value {
 
 #[test]
 fn every_app_that_is_printed_is_one_for_marathon() {
-    let schema = schema();
-    for args in sets() {
-        let app = app(&args);
-        assert_eq!(problems(&schema, &app), Vec::<String>::new(), "{args:?}: {app:#}");
+    let apps: Vec<Value> = sets().iter().map(|args| app(args)).collect();
+    for (args, problems) in sets().iter().zip(problems(&apps)) {
+        assert_eq!(problems, Vec::<String>::new(), "{args:?}");
     }
 }
 
@@ -170,7 +187,6 @@ type Mutant = (&'static str, Value);
 
 #[test]
 fn an_app_with_any_mistake_is_refused() {
-    let schema = schema();
     let right = app(&[&USUAL[..], &["--principal-secret=epic/bd", "--set=principal=bd"]].concat());
     let mutants: Vec<Mutant> = vec![
         ("/id", json!("epic")),
@@ -209,18 +225,23 @@ fn an_app_with_any_mistake_is_refused() {
         ("/fetch/0/url", json!("x")),
         ("/labels", json!({"a": 1})),
     ];
-    for (pointer, value) in mutants {
-        let mut app = right.clone();
-        let (parent, name) = pointer.rsplit_once('/').expect("a pointer begins with /");
-        let parent = app.pointer_mut(parent).unwrap_or_else(|| panic!("{pointer} has a parent"));
-        match (parent, name.parse::<usize>()) {
-            (Value::Object(object), _) if value.is_null() => drop(object.remove(name).expect("it was there")),
-            (Value::Object(object), _) => drop(object.insert(name.to_owned(), value.clone())),
-            (parent, Ok(index)) => parent[index] = value.clone(),
-            (parent, Err(_)) => panic!("{parent} has no {name}"),
-        }
-        assert_ne!(problems(&schema, &app), Vec::<String>::new(), "{pointer} = {value}");
+    let wrong: Vec<Value> = mutants.iter().map(|mutant| changed(&right, mutant)).collect();
+    for ((pointer, value), problems) in mutants.iter().zip(problems(&wrong)) {
+        assert_ne!(problems, Vec::<String>::new(), "{pointer} = {value}");
     }
+}
+
+fn changed(right: &Value, (pointer, value): &Mutant) -> Value {
+    let mut app = right.clone();
+    let (parent, name) = pointer.rsplit_once('/').expect("a pointer begins with /");
+    let parent = app.pointer_mut(parent).unwrap_or_else(|| panic!("{pointer} has a parent"));
+    match (parent, name.parse::<usize>()) {
+        (Value::Object(object), _) if value.is_null() => drop(object.remove(name).expect("it was there")),
+        (Value::Object(object), _) => drop(object.insert(name.to_owned(), value.clone())),
+        (parent, Ok(index)) => parent[index] = value.clone(),
+        (parent, Err(_)) => panic!("{parent} has no {name}"),
+    }
+    app
 }
 
 #[test]
