@@ -185,9 +185,9 @@ async fn files_and_ports_that_cannot_be_used_are_named() -> Result<()> {
     let (signed, other) = (Authority::new()?.sign(&host)?, Authority::new()?);
     let (cert, key) = (place.write("cert", &signed.cert)?, place.write("key", other.sign(&host)?.key)?);
     let agents = place.another()?;
-    let tls = |more| [&[("--tls-cert-file", cert.as_str()), ("--listen-agents", agents.as_str())], more].concat();
-    place.refuses(&tls(&[("--tls-key-file", &key)]), 64, &["key is not the key of the first certificate in"]).await?;
-    place.refuses(&tls(&[("--tls-key-file", "/none")]), 64, &["cannot read --tls-key-file /none"]).await?;
+    let tls = |key| [("--tls-cert-file", cert.as_str()), ("--tls-key-file", key), ("--listen-agents", agents.as_str())];
+    place.refuses(&tls(&key), 64, &["is not the key of the first certificate in"]).await?;
+    place.refuses(&tls("/none"), 64, &["cannot read --tls-key-file /none"]).await?;
     place.refuses(&[("--tls-ca-file", &key)], 64, &["--tls-ca-file", "holds no certificate"]).await?;
     let _taken = std::net::TcpListener::bind(&agents)?;
     let taken = [agents.as_str(), "choose another with --listen-agents ADDRESS:PORT"];

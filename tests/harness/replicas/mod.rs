@@ -20,7 +20,7 @@ use crate::epic::{PATIENCE, built, document, repository};
 use crate::http;
 use crate::process::{Process, Program};
 use crate::relay::Relays;
-use crate::replicas::tls::{Authority, Signed, write_pair};
+use crate::replicas::tls::Authority;
 use crate::zookeeper::ZooKeeper;
 
 /// How long ZooKeeper keeps the session of a silent replica here: longer than its own restart takes.
@@ -187,32 +187,13 @@ impl Replicas {
         let mut url = format!("http://{listen}");
         let mut agents = url.clone();
         if let Some(authority) = &crew.authority {
-            url = format!("https://{listen}");
-            fs::write(self.ca_file(), authority.pem())?;
-            write_pair(&home, &authority.sign(&listen.ip().to_string())?)?;
-            let plain = self.cluster.network().free(200 + index)?;
-            agents = format!("http://{plain}");
-            let file = |name: &str| home.join(name).display().to_string();
-            program = program.args(["--listen-agents", &plain.to_string(), "--tls-cert-file", &file("tls.crt")]);
-            let ca_file = self.ca_file().display().to_string();
-            program = program.args(["--tls-key-file", &file("tls.key"), "--tls-ca-file", &ca_file]);
+            (url, agents) =
+                (format!("https://{listen}"), format!("http://{}", self.cluster.network().free(200 + index)?));
+            let args = self.tls_args(authority, &home, (listen, &agents))?;
+            program = program.args(args.iter().map(String::as_str));
         }
         self.replicas.push(Replica { url, agents, state_dir, program, process: None, relays });
         Ok(())
-    }
-
-    /// Returns the file with the authority that replicas trust, if they speak TLS.
-    #[must_use]
-    pub fn ca_file(&self) -> PathBuf {
-        self.dir.join("ca.pem")
-    }
-
-    /// Replaces the certificate and key of a replica on its disk.
-    ///
-    /// # Errors
-    /// They can't be written.
-    pub fn certify(&self, index: usize, signed: &Signed) -> Result<()> {
-        write_pair(&self.dir.join(format!("r{index}")), signed)
     }
 
     /// Returns where the journal is, by no relay.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use anyhow::{Context as _, Result};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::Replicas;
 
 /// Signs certificates for servers.
 pub struct Authority {
@@ -94,8 +96,42 @@ impl Authority {
     }
 }
 
+impl Replicas {
+    /// Returns the file with the authority that replicas trust, if they speak TLS.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        self.dir.join("ca.pem")
+    }
+
+    /// Replaces the certificate and key of a replica on its disk.
+    ///
+    /// # Errors
+    /// They can't be written.
+    pub fn certify(&self, index: usize, signed: &Signed) -> Result<()> {
+        write_pair(&self.dir.join(format!("r{index}")), signed)
+    }
+
+    /// Signs a certificate for a replica, and returns the flags for it.
+    pub(super) fn tls_args(
+        &self,
+        authority: &Authority,
+        home: &Path,
+        (listen, agents): (SocketAddr, &str),
+    ) -> Result<Vec<String>> {
+        fs::write(self.ca_file(), authority.pem())?;
+        write_pair(home, &authority.sign(&listen.ip().to_string())?)?;
+        let flags = [
+            ("--listen-agents", agents.trim_start_matches("http://").to_owned()),
+            ("--tls-cert-file", home.join("tls.crt").display().to_string()),
+            ("--tls-key-file", home.join("tls.key").display().to_string()),
+            ("--tls-ca-file", self.ca_file().display().to_string()),
+        ];
+        Ok(flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect())
+    }
+}
+
 /// Replaces `tls.crt` and `tls.key` in a directory, each at once.
-pub(super) fn write_pair(dir: &Path, signed: &Signed) -> Result<()> {
+fn write_pair(dir: &Path, signed: &Signed) -> Result<()> {
     for (name, text) in [("tls.crt", &signed.cert), ("tls.key", &signed.key)] {
         let part = dir.join(format!("{name}.part"));
         fs::write(&part, text)?;
