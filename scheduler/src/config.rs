@@ -77,7 +77,7 @@ pub struct Config {
     #[arg(long, env = "EPIC_PLATFORM", value_name = "FILE")]
     pub platform: Option<PathBuf>,
 
-    /// Who we are to Mesos; needs --secret-file, or EPIC_SECRET
+    /// Who we are to Mesos; needs --secret-file, or `EPIC_SECRET`
     #[arg(long, env = "EPIC_PRINCIPAL")]
     pub principal: Option<String>,
 
