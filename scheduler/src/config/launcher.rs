@@ -67,7 +67,6 @@ pub(super) fn defaults(
 }
 
 /// What Marathon and Mesos say to a task.
-#[derive(Clone, Copy)]
 struct Marathon<'a>(&'a Variables);
 
 impl Marathon<'_> {

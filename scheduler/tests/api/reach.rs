@@ -19,6 +19,7 @@ use reqwest::Method;
 use tempfile::TempDir;
 
 use crate::fixture::{History, bundle};
+use crate::push::meet;
 use crate::server::{Server, Way, grant, problem};
 
 const TLS: &str = "--tls-cert-file=unread";
@@ -73,6 +74,7 @@ async fn a_healthcheck_says_what_the_scheduler_says() {
     let folder = TempDir::new().unwrap();
     let leader = leader(&folder);
     assert_eq!(health(leader.address, &[TLS]).await, "");
+    meet(&leader, &[leader.url("")]);
     assert_eq!(health(leader.address, &[TLS, "--ready"]).await, "");
     assert!(!health(leader.address, &[]).await.is_empty());
 }
