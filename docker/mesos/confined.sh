@@ -1,6 +1,8 @@
 #!/bin/bash
 # Mounts this cgroup namespace's hierarchies and becomes a Mesos agent that confines its tasks with them.
 set -euo pipefail
+# Mesos finds hierarchies by their mounts, and would be led astray by those below ours.
+umount --recursive /sys/fs/cgroup
 mount -t tmpfs -o mode=755 cgroups /sys/fs/cgroup
 while IFS=: read -r _ controllers _; do
   # Named ones have no limits, and version 2 has no name at all.

@@ -15,5 +15,5 @@ echo "${ZOO_MY_ID:?which server is this?}" > myid
 # With all of the folder's jars on the class path the loggers call each other for ever. A name that can't be found
 # now may be found later: a server that was cut off comes back under another address.
 exec java "-Xmx${ZOO_HEAP_MIB:-96}m" -XX:+UseSerialGC -Dzookeeper.cnxTimeout=500 -Dsun.net.inetaddr.ttl=1 \
-  -Dsun.net.inetaddr.negative.ttl=1 -cp /usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar \
+  -Dsun.net.inetaddr.negative.ttl=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp /usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar \
   org.apache.zookeeper.server.quorum.QuorumPeerMain zoo.cfg

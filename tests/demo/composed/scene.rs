@@ -27,7 +27,8 @@ impl Composed {
     /// `COMPOSE` is the program, and `EPIC_DOCKER_ADDRESS` where the engine publishes ports.
     pub(super) fn prepare(bundle: &Path) -> Result<Self> {
         let secrets = tempfile::Builder::new().prefix("epic-compose-").tempdir()?;
-        let bundles = bundle.parent().context("the bundle is in no folder")?.to_owned();
+        let bundles = bundle.canonicalize().with_context(|| format!("cannot find the bundle {}", bundle.display()))?;
+        let bundles = bundles.parent().context("the bundle is in no folder")?.to_owned();
         let composed = Self {
             compose: std::env::var("COMPOSE").unwrap_or_else(|_| "docker-compose".to_owned()),
             project: format!("epic-demo-{}", std::process::id()),
