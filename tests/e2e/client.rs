@@ -159,7 +159,7 @@ async fn a_wrong_role_and_wrong_credentials_are_told_in_the_masters_words() {
     let with = |secret: &str| {
         let file = cluster.work_dir().join("secret");
         fs::write(&file, secret).unwrap();
-        client(&master, Some(Credentials::load("bd", Source::File(file.clone())).unwrap()), None)
+        client(&master, Some(Credentials::load("bd", Source::File(file)).unwrap()), None)
     };
     let check = async |client: Client, role: &str, expected: &str| {
         let error = client.subscribe(&subscribe(role, Some("bd"))).await.unwrap_err();
