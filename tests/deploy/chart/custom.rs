@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::charted::all;
-use super::objects::{list, only};
+use super::objects::{Object, list, only, yaml};
 use crate::tools::root;
 
 const RULES: &str = "helm/epic-mesos/files/rules.yaml";
@@ -29,12 +29,14 @@ fn the_rules_in_the_chart_are_those_beside_the_metrics() {
 fn a_prometheus_rule_holds_all_rules_as_they_are() {
     let (_, objects) = all().iter().find(|(set, _)| *set == "existing").unwrap();
     let object = only(objects, "PrometheusRule");
-    let source = super::objects::yaml(&fs::read_to_string(root().join(RULES_SOURCE)).unwrap());
+    let source = fs::read_to_string(root().join(RULES_SOURCE)).unwrap();
+    let source = yaml(&source.replace("docs/runbooks/", "https://wiki.example.com/epic/docs/runbooks/"));
     assert_eq!(keys(object.at("/spec")), ["groups"]);
     assert_eq!(object.at("/spec/groups"), &source["groups"]);
     let groups = list(object.at("/spec").get("groups"));
     let rules: Vec<&Value> = groups.iter().flat_map(|group| list(group.get("rules"))).collect();
-    assert!(rules.iter().any(|rule| rule["alert"] == "EpicNoLeader"));
+    let alert = rules.iter().find(|rule| rule["alert"] == "EpicNoLeader").unwrap();
+    assert_eq!(alert["annotations"]["runbook_url"], "https://wiki.example.com/epic/docs/runbooks/EpicNoLeader.md");
     for group in groups {
         assert!(keys(group).iter().all(|key| ["name", "rules", "interval"].contains(&key.as_str())), "{group}");
     }
@@ -68,7 +70,7 @@ fn a_service_monitor_reaches_each_replica_by_what_its_certificate_says() {
             let wanted = spec["selector"]["matchLabels"].as_object().unwrap();
             object.kind() == "Service" && wanted.iter().all(|(key, value)| &labels[key] == value)
         });
-        let chosen: Vec<&str> = chosen.map(super::objects::Object::name).collect();
+        let chosen: Vec<&str> = chosen.map(Object::name).collect();
         assert_eq!(chosen, ["epic-epic-mesos-headless"], "each replica once, ready or not");
     }
 }

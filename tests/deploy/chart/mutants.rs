@@ -4,7 +4,7 @@
 pub(super) type Mutant = (&'static str, &'static str, &'static str);
 
 /// Those that the schema refuses.
-pub(super) const WRONG: [Mutant; 44] = [
+pub(super) const WRONG: [Mutant; 45] = [
     ("replica", "3", "replica"),
     ("replicas", "0", "replicas"),
     ("replicas", "\"3\"", "replicas"),
@@ -49,6 +49,7 @@ pub(super) const WRONG: [Mutant; 44] = [
     ("networkPolicy.agents", "[\"10.0.0.1\"]", "agents"),
     ("podDisruptionBudget.minAvailable", "2", "minAvailable"),
     ("metrics.serviceMonitor.interval", "\"often\"", "interval"),
+    ("metrics.prometheusRule.runbookBase", "\"docs/runbooks\"", "runbookBase"),
 ];
 
 /// Values that are right alone and wrong together, and a part of what is said.
