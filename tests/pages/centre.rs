@@ -62,6 +62,8 @@ impl Centre {
             centre.unit(host, "epic-scheduler")?.start()?;
         }
         centre.until_ready().await?;
+        let until = "epicctl platform status --server http://sched1:8080 --until-ready";
+        centre.type_in(&Block { commands: until.to_owned(), ..Block::default() }).await?;
         say(&format!("the data centre is there after {:.1} s", begin.elapsed().as_secs_f32()));
         Ok(centre)
     }
