@@ -49,7 +49,11 @@ impl Centre {
         write_files(&hosts)?;
         let cluster = Cluster::start(spec(&hosts)?).await?;
         for host in SCHEDULERS {
-            hosts.write(host, "/etc/epic/scheduler.yaml", &scheduler(&hosts, host, &cluster.master_addr().to_string()))?;
+            hosts.write(
+                host,
+                "/etc/epic/scheduler.yaml",
+                &scheduler(&hosts, host, &cluster.master_addr().to_string()),
+            )?;
         }
         let mut centre = Self { units: Vec::new(), cluster, orders, hosts, _root: root };
         for host in ["zk1", "zk2", "zk3"] {

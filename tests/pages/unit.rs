@@ -91,7 +91,9 @@ impl Unit {
     pub(crate) fn goes_on(&mut self) -> Result<()> {
         let Some(process) = &mut self.process else { return Ok(()) };
         let ended = process.exited()?;
-        ended.map_or(Ok(()), |status| bail!("{} of {} has ended: {status}\n{}", self.name, self.host, process.log_tail(20)))
+        ended.map_or(Ok(()), |status| {
+            bail!("{} of {} has ended: {status}\n{}", self.name, self.host, process.log_tail(20))
+        })
     }
 
     /// Returns the end of its log.
