@@ -7,4 +7,5 @@ mod images;
 mod marathon;
 mod monitoring;
 mod package;
+mod pages;
 mod tools;
