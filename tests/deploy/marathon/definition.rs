@@ -215,6 +215,14 @@ impl Definition {
         if ends == 0 { Duration::ZERO } else { delay.min(most) }
     }
 
+    /// The same app, whose health is asked for each second.
+    pub(crate) fn watched_closely(mut self) -> Self {
+        for check in &mut self.health_checks {
+            (check.interval_seconds, check.timeout_seconds) = (1, 1);
+        }
+        self
+    }
+
     /// The same app with another amount of memory.
     pub(crate) fn with_mem(&self, mem: f64) -> Self {
         Self { mem, ..self.clone() }

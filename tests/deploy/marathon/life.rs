@@ -15,6 +15,8 @@ use epic_tests::replicas::TOKEN;
 use epic_tests::spec::ClusterSpec;
 use epic_tests::zookeeper::ZooKeeper;
 use epic_tests::{http, wait};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::definition::Definition;
 use super::fleet::Instance;
@@ -72,7 +74,7 @@ struct Place {
 
 impl Place {
     /// Does what the page says: makes the archive, the journal and the secrets, prints the app and gives it to Marathon.
-    async fn start() -> Result<Self> {
+    async fn start(more: &[(&'static str, &str)], edit: impl FnOnce(Definition) -> Definition) -> Result<Self> {
         let ports = Ports::take()?;
         let mut cluster = Cluster::start(spec(&ports)).await?;
         // So that the first three schedulers are on agents without anything of the platform.
@@ -98,8 +100,10 @@ impl Place {
             ("--mem", "256".to_owned()),
             ("--disk", "512".to_owned()),
         ];
-        let args: Vec<String> = options.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
-        let app = printed(&args, &archive)?;
+        let more = more.iter().map(|(flag, value)| (*flag, (*value).to_owned()));
+        let args: Vec<String> =
+            options.into_iter().chain(more).flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
+        let app = edit(printed(&args, &archive)?);
         let secrets = BTreeMap::from([("epic/token".to_owned(), TOKEN.to_owned())]);
         let launcher = Launcher::start(cluster.master_addr(), app.clone(), secrets).await?;
         Ok(Self { launcher, app, args, archive, cluster, dir, _zookeeper: zookeeper, _ports: ports })
@@ -228,7 +232,7 @@ async fn fingerprint(view: &PlatformView) -> Result<BTreeMap<String, (u32, Strin
 
 #[tokio::test]
 async fn schedulers_that_marathon_runs_survive_the_loss_of_an_agent_and_are_scaled() -> Result<()> {
-    let mut place = Place::start().await?;
+    let mut place = Place::start(&[], |app| app).await?;
     let three = place.good(3).await?;
     let (first, led) = place.led(&three).await?;
     for agent in 3..6 {
@@ -312,6 +316,37 @@ async fn same(
     let own = place.launcher.seen().framework_id;
     ensure!(ids.len() == 2 && ids.contains(&framework) && ids.contains(&own.as_str()), "Mesos knows {ids:?}");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_scheduler_that_hangs_is_killed_by_its_health_check_and_replaced() -> Result<()> {
+    let more = [("--instances", "1"), ("--kill-grace", "1s")];
+    let place = Place::start(&more, Definition::watched_closely).await?;
+    let one = place.good(1).await?.remove(0);
+    kill(pid_of(&one)?, Signal::SIGSTOP)?;
+    let gone = wait::until("Mesos kills it", PATIENCE, async || {
+        let seen = place.launcher.seen();
+        let said = seen.ended.iter().find(|line| line.starts_with(&one.task_id)).cloned();
+        said.with_context(|| format!("{seen:#?}"))
+    });
+    let gone = gone.await.with_context(|| place.cluster.log_tails())?;
+    ensure!(gone.contains("TASK_KILLED"), "{gone}");
+    let other = place.good(1).await?.remove(0);
+    ensure!(other.task_id != one.task_id, "{other:?}");
+    place.led(&[other]).await.map(drop)
+}
+
+/// Finds the scheduler of an instance by what Marathon has told it.
+fn pid_of(instance: &Instance) -> Result<Pid> {
+    let told = format!("MESOS_TASK_ID={}", instance.task_id);
+    let is_it = |pid: &i32| {
+        let folder = PathBuf::from(format!("/proc/{pid}"));
+        let environment = std::fs::read(folder.join("environ")).unwrap_or_default();
+        let is_told = environment.split(|byte| *byte == 0).any(|variable| variable == told.as_bytes());
+        is_told && std::fs::read_link(folder.join("exe")).is_ok_and(|exe| exe.ends_with("epic-scheduler"))
+    };
+    let mut pids = std::fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.find(is_it).map(Pid::from_raw).with_context(|| format!("no scheduler runs for {}", instance.task_id))
 }
 
 const PATIENCE: Duration = Duration::from_secs(90);
