@@ -68,9 +68,14 @@ archive: ready ## Makes dist/epic-mesos-VERSION-x86_64.tar.gz, which Marathon's 
 	scheduler/archive.sh $(TARGET)/release dist
 
 deb: SETS = build package
-deb: ready ## Makes dist/epic-mesos-scheduler_VERSION_amd64.deb, a service of systemd; EPIC_EXECUTOR= names one for older agents
-	cargo build --release --locked -p epic-scheduler -p epic-executor -p epic-cli --bins
-	@EPIC_EXECUTOR="$(EPIC_EXECUTOR)" scheduler/debian/build.sh $(TARGET)/release dist
+deb: ready ## Makes dist/epic-mesos-scheduler_VERSION_amd64.deb, a service of systemd
+	cargo build --release --locked -p epic-scheduler -p epic-cli --bins
+	zig=$$(tests/tools/zigbuild.sh) && PATH=$${zig%/*}:$$PATH CARGO_TARGET_DIR=$(TARGET)/old \
+		"$$zig" zigbuild --release --locked --target $(OLD).2.17 -p epic-executor
+	EPIC_EXECUTOR=$(TARGET)/old/$(OLD)/release/epic-executor scheduler/debian/build.sh $(TARGET)/release dist
+
+# Agents may be older than the machine that builds what runs on them.
+OLD = $(shell uname -m)-unknown-linux-gnu
 
 # What the targets above take for granted of the machine; SETS are the packages they need, by default all.
 ready:

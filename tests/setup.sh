@@ -16,7 +16,7 @@ declare -A packages=(
   [mesos]='gcc g++ libc6-dev binutils python3 python3-venv ca-certificates libapr1 libsvn1 libsasl2-2 libsasl2-modules libcurl4
     libssl3 zlib1g util-linux'
   [pages]='curl iproute2 openssl util-linux'
-  [package]='binutils dpkg-dev fish lintian man-db systemd zsh'
+  [package]='binutils ca-certificates dpkg-dev fish lintian man-db python3-venv systemd zsh'
   [prometheus]='prometheus prometheus-alertmanager'
   [zookeeper]='default-jre-headless zookeeper'
 )

@@ -13,8 +13,8 @@ const CONFIG: &str = "/etc/epic/scheduler.yaml";
 fn a_package_is_installed_configured_crashed_upgraded_and_purged() {
     let host = Host::start(&[]);
     let before = files(&host);
-    host.put(this(), "/root/this.deb");
-    host.put(next(), "/root/next.deb");
+    host.put(this(), "/srv/this.deb");
+    host.put(next(), "/srv/next.deb");
 
     installed_and_started_by_nobody(&host);
     configured_and_confined(&host);
@@ -33,13 +33,13 @@ fn a_package_is_installed_configured_crashed_upgraded_and_purged() {
 
 /// What isn't there until it is installed: paths, but those that every package changes and logs.
 fn files(host: &Host) -> String {
-    host.sh("find / -xdev -path /proc -prune -o -path /sys -prune -o -path /root -prune -o -path /tmp -prune \
+    host.sh("find / -xdev -path /proc -prune -o -path /sys -prune -o -path /srv -prune -o -path /tmp -prune \
          -o -path /var/log -prune -o -path /var/cache -prune -o -path /var/lib/dpkg -prune -o -path /run -prune \
          -o -name '*-' -prune -o -print | sort")
 }
 
 fn installed_and_started_by_nobody(host: &Host) {
-    host.run(&["dpkg", "--install", "/root/this.deb"]);
+    host.run(&["dpkg", "--install", "/srv/this.deb"]);
     assert_eq!(host.told(&["systemd-analyze", "verify", "--man=no", "epic-scheduler.service"]), "");
     assert_eq!(host.told(&["systemctl", "is-enabled", "epic-scheduler"]).trim(), "disabled");
     assert_eq!(host.unit("ActiveState"), "inactive");
@@ -89,7 +89,7 @@ fn upgraded_with_its_state(host: &Host) {
     let kept =
         "sha256sum /var/lib/epic/token /etc/epic/scheduler.yaml; stat --format=%a:%U:%G /etc/epic/scheduler.yaml";
     let (process, before) = (host.unit("MainPID"), host.sh(kept));
-    host.run(&["dpkg", "--install", "/root/next.deb"]);
+    host.run(&["dpkg", "--install", "/srv/next.deb"]);
     assert_eq!(host.run(&["dpkg-query", "--show", "--showformat=${Version}", "epic-mesos-scheduler"]), NEXT);
     assert_ne!(host.unit("MainPID"), process, "the old program runs on");
     assert_eq!((host.unit("ActiveState"), host.sh(kept)), ("active".to_owned(), before));
@@ -104,6 +104,6 @@ fn stopped_at_once(host: &Host) {
     assert!(took < Duration::from_secs(2), "it took {took:?} to stop");
     assert_eq!((host.unit("ActiveState"), host.unit("Result")), ("inactive".to_owned(), "success".to_owned()));
     // Whoever has stopped it wants it to stay so, also when a package is installed.
-    host.run(&["dpkg", "--install", "/root/this.deb"]);
+    host.run(&["dpkg", "--install", "/srv/this.deb"]);
     assert_eq!(host.unit("ActiveState"), "inactive");
 }

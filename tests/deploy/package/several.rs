@@ -87,14 +87,14 @@ fn three_machines_with_the_package_are_upgraded_one_after_another() {
     let bundle = work.path().join("platform.bin");
     bundle::build(&root().join("tests/fixtures/quiet-platform"), &bundle).expect("the fixture is whole");
     for (host, name) in hosts.iter().zip(NAMES) {
-        host.put(this(), "/root/this.deb");
-        host.put(next(), "/root/next.deb");
-        host.run(&["dpkg", "--install", "/root/this.deb"]);
+        host.put(this(), "/srv/this.deb");
+        host.put(next(), "/srv/next.deb");
+        host.run(&["dpkg", "--install", "/srv/this.deb"]);
         host.run(&["install", "-d", "/srv/epic"]);
         host.put(&bundle, "/srv/epic/platform.bin");
         configure(host, name);
     }
-    hosts[0].until(&format!("EPIC_ZK={ZK} runuser -u epic -- epic-scheduler init"));
+    hosts[0].until(&format!("epic-scheduler init --zk {ZK} --zk-digest-file /etc/epic/zookeeper"));
     for host in &hosts {
         host.run(&["systemctl", "enable", "--now", "epic-scheduler"]);
     }
@@ -102,7 +102,7 @@ fn three_machines_with_the_package_are_upgraded_one_after_another() {
     let framework = framework(&hosts);
 
     for (host, name) in hosts.iter().zip(NAMES) {
-        host.run(&["dpkg", "--install", "/root/next.deb"]);
+        host.run(&["dpkg", "--install", "/srv/next.deb"]);
         host.until(&format!("curl -fsS http://{name}:8080/readyz"));
     }
     let leader = led(&hosts, None);
@@ -116,12 +116,19 @@ fn three_machines_with_the_package_are_upgraded_one_after_another() {
 }
 
 fn configure(host: &Host, name: &str) {
-    host.sh("printf 'a-token-that-all-replicas-share\\n' | install -m 0640 -o root -g epic /dev/stdin /etc/epic/token");
-    let options = format!(
-        "master: mesos:5050\nzk: {ZK}\nlisten: 0.0.0.0:8080\nadvertise: http://{name}:8080\ntoken-file: /etc/epic/token\n\
-         bin: /srv/epic/platform.bin"
-    );
-    host.sh(&format!("printf '{}\\n' >> /etc/epic/scheduler.yaml", options.replace('\n', "\\n")));
+    for (file, secret) in [("token", "a-token-that-all-replicas-share"), ("zookeeper", "epic:a-password")] {
+        host.sh(&format!("echo {secret} | install -m 0640 -o root -g epic /dev/stdin /etc/epic/{file}"));
+    }
+    let options = [
+        "master: mesos:5050",
+        &format!("zk: {ZK}"),
+        "zk-digest-file: /etc/epic/zookeeper",
+        "token-file: /etc/epic/token",
+        "bin: /srv/epic/platform.bin",
+        "listen: 0.0.0.0:8080",
+        &format!("advertise: http://{name}:8080"),
+    ];
+    host.sh(&format!("printf '%s\\n' '{}' >> /etc/epic/scheduler.yaml", options.join("' '")));
     host.run(&["runuser", "-u", "epic", "--", "epic-scheduler", "--check", "--config", "/etc/epic/scheduler.yaml"]);
 }
 
@@ -160,4 +167,4 @@ fn framework(hosts: &[Host]) -> String {
 }
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
-const ZK: &str = "zk://epic:secret@zookeeper:2181/epic";
+const ZK: &str = "zk://zookeeper:2181/epic";
