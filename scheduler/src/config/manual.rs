@@ -103,7 +103,9 @@ mod tests {
     #[test]
     fn only_its_own_verbs_are_taken() {
         let read = |args: &[&str]| Manual::read(["epic-scheduler"].iter().chain(args).map(OsString::from));
-        assert!(matches!(read(&["man", "/m"]), Some(Ok(Manual::Man(Man { dir }))) if dir == std::path::Path::new("/m")));
+        assert!(
+            matches!(read(&["man", "/m"]), Some(Ok(Manual::Man(Man { dir }))) if dir == std::path::Path::new("/m"))
+        );
         assert!(matches!(read(&["completions", "zsh"]), Some(Ok(Manual::Completions(_)))));
         assert!(read(&["init"]).is_none() && read(&[]).is_none() && read(&["--master", "man"]).is_none());
         let wrong = read(&["completions", "dos"]).unwrap().unwrap_err().to_string();
