@@ -17,7 +17,7 @@ const LIBRARIES: [&str; 6] =
 
 /// The newest version of glibc that a program asks for.
 fn newest_glibc(program: &Path) -> (u32, u32) {
-    let symbols = run("objdump", &["-T", program.to_str().unwrap()]);
+    let symbols = run("objdump", &["-T", &program.display().to_string()]);
     let versions = symbols.split("GLIBC_").skip(1).map(|rest| {
         let version = rest.split(|sign: char| !sign.is_ascii_digit() && sign != '.').next().unwrap_or_default();
         let mut parts = version.split('.').map(|part| part.parse::<u32>());
@@ -30,9 +30,10 @@ fn newest_glibc(program: &Path) -> (u32, u32) {
 /// The executor out of the scheduler's image.
 fn artifact() -> TempDir {
     built();
-    let folder = TempDir::new().unwrap();
+    let folder = TempDir::new().expect("there is room for an executor");
     let container = Container::create(&[SCHEDULER]);
-    engine().docker(&["cp", &format!("{}:/usr/bin/epic-executor", container.id()), folder.path().to_str().unwrap()]);
+    let (from, to) = (format!("{}:/usr/bin/epic-executor", container.id()), folder.path().display().to_string());
+    engine().docker(&["cp", &from, &to]);
     folder
 }
 
