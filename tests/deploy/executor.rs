@@ -17,7 +17,7 @@ const LIBRARIES: [&str; 6] =
 
 /// The newest version of glibc that a program asks for.
 fn newest_glibc(program: &Path) -> (u32, u32) {
-    let symbols = run("objdump", &["-T", path(program)]);
+    let symbols = run("objdump", &["-T", &program.display().to_string()]);
     let versions = symbols.split("GLIBC_").skip(1).map(|rest| {
         let version = rest.split(|sign: char| !sign.is_ascii_digit() && sign != '.').next().unwrap_or_default();
         let mut parts = version.split('.').map(|part| part.parse::<u32>());
@@ -27,16 +27,13 @@ fn newest_glibc(program: &Path) -> (u32, u32) {
     versions.max().unwrap_or_else(|| panic!("{} has no versions of glibc:\n{symbols}", program.display()))
 }
 
-fn path(path: &Path) -> &str {
-    path.to_str().expect("its name is text")
-}
-
 /// The executor out of the scheduler's image.
 fn artifact() -> TempDir {
     built();
-    let folder = TempDir::new().expect("there is room for a folder");
+    let folder = TempDir::new().expect("there is room for an executor");
     let container = Container::create(&[SCHEDULER]);
-    engine().docker(&["cp", &format!("{}:/usr/bin/epic-executor", container.id()), path(folder.path())]);
+    let (from, to) = (format!("{}:/usr/bin/epic-executor", container.id()), folder.path().display().to_string());
+    engine().docker(&["cp", &from, &to]);
     folder
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use epic_tests::wait;
 use serde_json::Value;
@@ -37,6 +37,9 @@ pub(crate) fn built() {
     READY.get_or_init(|| {
         made("tests/tools/base-images.sh", &[]);
         made("docker/build.sh", &[&profile()]);
+        // What these builds have taken the names from.
+        let ours = "label=org.opencontainers.image.vendor=EPIC on Mesos";
+        engine().docker(&["image", "prune", "--force", "--filter", ours]);
     });
 }
 
@@ -52,14 +55,16 @@ fn made(script: &str, args: &[&str]) {
 }
 
 fn inspect(image: &str) -> Value {
-    serde_json::from_str(&engine().docker(&["image", "inspect", "--format", "{{json .}}", image])).unwrap()
+    let facts = engine().docker(&["image", "inspect", "--format", "{{json .}}", image]);
+    serde_json::from_str(&facts).expect("JSON was asked for")
 }
 
 /// The paths of all files in an image, links too, without those that the engine makes in each container.
 fn files(image: &str) -> Vec<String> {
     let container = Container::create(&[image]);
     let script = format!("docker export {} | tar --list", container.id());
-    let listed = engine().command("/bin/bash").args(["-o", "pipefail", "-c", &script]).output().unwrap();
+    let listed = engine().command("/bin/bash").args(["-o", "pipefail", "-c", &script]).output();
+    let listed = listed.expect("Debian has bash");
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
     let engines = [".dockerenv", "etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/mtab", "dev/console"];
     let listed = String::from_utf8_lossy(&listed.stdout);
@@ -87,7 +92,9 @@ fn an_image_is_small_says_what_it_is_and_runs_as_nobody() {
     for (image, title) in [(SCHEDULER, "epic-scheduler"), (CLI, "epicctl")] {
         let facts = inspect(image);
         let size = facts["Size"].as_u64().unwrap();
-        assert!(size < 40_000_000, "{image} has {size} bytes");
+        // What isn't optimised is larger; it only has to stay in proportion.
+        let most = if profile() == "release" { 40_000_000 } else { 80_000_000 };
+        assert!(size < most, "{image} has {size} bytes");
         let config = &facts["Config"];
         assert_eq!(config["User"], "65532:65532", "{image}");
         let label = |name: &str| config["Labels"][format!("org.opencontainers.image.{name}")].clone();
@@ -131,7 +138,9 @@ fn a_scheduler_with_nothing_but_a_volume_is_healthy_and_ends_at_once_when_asked(
 /// When the engine saw something happen to a container, which isn't when we asked for it: this machine may be busy.
 fn nanos(id: &str, event: &str) -> i64 {
     let (container, event) = (format!("container={id}"), format!("event={event}"));
-    let args = ["events", "--since", "10m", "--until", "0s", "--filter", &container, "--filter", &event];
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is right");
+    let until = format!("{}.{:09}", now.as_secs(), now.subsec_nanos());
+    let args = ["events", "--since", "10m", "--until", &until, "--filter", &container, "--filter", &event];
     let times = engine().docker(&[&args[..], &["--format", "{{.TimeNano}}"]].concat());
     times.lines().next().unwrap_or_default().parse().unwrap_or_else(|_| panic!("there is no {event}"))
 }
@@ -145,4 +154,16 @@ fn dockerfiles_are_clean() {
     let careless = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(careless.path(), "FROM debian\nRUN cd / && apt-get install -y bash\n").unwrap();
     assert!(!output(hadolint.trim(), &[careless.path().to_str().unwrap()]).status.success());
+}
+
+#[test]
+fn the_compose_file_is_understood_by_both_versions_of_compose() {
+    let program = run("tests/tools/compose.sh", &[]);
+    for compose in ["docker-compose", program.trim()] {
+        let shown = engine().command(compose).args(["--file", "docker/compose.yaml", "config"]).output().unwrap();
+        let (shown, said) = (String::from_utf8_lossy(&shown.stdout), String::from_utf8_lossy(&shown.stderr));
+        assert_eq!(shown.matches(&format!("image: {SCHEDULER}")).count(), 4, "{compose}: {shown}{said}");
+        // It warns of what it will not do.
+        assert_eq!(said, "", "{compose}");
+    }
 }

@@ -59,9 +59,13 @@ use() {
   if ! alive; then
     say "starting"
     setsid "${BASH_SOURCE[0]}" keep > "$state/keeper.log" 2>&1 < /dev/null 7>&- 8>&- &
-    local keeper=$!
+    local keeper=$! end=$((SECONDS + 120))
     until alive; do
-      kill -0 "$keeper" 2> /dev/null || { cat "$state/keeper.log" >&2; fail "it did not start"; }
+      if ! kill -0 "$keeper" 2> /dev/null || [ "$SECONDS" -gt "$end" ]; then
+        tail -n 15 "$state"/{keeper,dockerd}.log >&2 || true
+        kill -TERM "$keeper" 2> /dev/null || true
+        fail "it did not start"
+      fi
       sleep 0.1
     done
   fi
