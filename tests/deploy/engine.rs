@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
 
 use crate::tools::root;
 
@@ -125,4 +129,44 @@ fn a_container_leaves_nothing_when_its_test_fails() {
     });
     assert!(failed.join().is_err());
     assert_eq!(all(&id), "");
+}
+
+/// What the machine has of the engine of a cache: processes, its folder in `/run`, its link, its control groups.
+fn traces(cache: &str) -> Vec<PathBuf> {
+    let below = |path: &str| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let named =
+        |path: &PathBuf| std::fs::read(path.join("cmdline")).is_ok_and(|line| contains(&line, cache.as_bytes()));
+    let mut found: Vec<_> = below("/proc").filter(named).collect();
+    let digest = hex::encode(Sha256::digest(format!("{cache}/docker")));
+    let mark = &digest[..6];
+    let places = [format!("/run/epic-docker-{mark}"), format!("/sys/class/net/epic{mark}")].map(PathBuf::from);
+    let groups = below("/sys/fs/cgroup").map(|hierarchy| hierarchy.join(format!("epic-docker-{mark}")));
+    found.extend(places.into_iter().chain(groups).filter(|path| path.exists()));
+    found
+}
+
+fn contains(line: &[u8], part: &[u8]) -> bool {
+    line.windows(part.len()).any(|window| window == part)
+}
+
+#[test]
+fn an_engine_ends_with_its_last_user_and_comes_back_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().display().to_string();
+    let with = |command: &str| {
+        let mut script = Command::new(root().join("tests/tools/docker-engine.sh"));
+        let ran = script.args(["with", "/bin/bash", "-c", command]).env("EPIC_CACHE_DIR", &cache).output().unwrap();
+        (ran.status.success(), String::from_utf8_lossy(&ran.stderr).into_owned())
+    };
+    let gone = || epic_tests::wait::blocking_until(Duration::from_secs(30), || traces(&cache).is_empty());
+    let (done, said) = with("test -d /sys/class/net/epic$(printf %s $EPIC_CACHE_DIR/docker | sha256sum | cut -c1-6)");
+    assert!(done, "{said}");
+    assert!(gone(), "{:?}", traces(&cache));
+
+    // Killed together with nobody else; what it leaves is removed by the next one.
+    let (done, _) = with("kill -KILL $(cat $EPIC_CACHE_DIR/docker/keeper.pid); until ! docker version; do :; done");
+    assert!(done);
+    let (done, said) = with("docker version");
+    assert!(done, "{said}");
+    assert!(gone(), "{:?}", traces(&cache));
 }
