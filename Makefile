@@ -36,6 +36,7 @@ demo-compose-check: ready bundles ## The same, but takes away the leader and its
 demo demo-check: SETS = build mesos
 demo-ha demo-ha-check soak: SETS = build mesos zookeeper
 demo-compose demo-compose-check test-images: SETS = build docker
+test-helm: SETS = build mesos zookeeper docker kube
 
 test: ready bundles ## Runs every test, those on a real Mesos too
 	cargo test --workspace --locked --no-fail-fast -- --test-threads=$(TEST_THREADS)
@@ -48,6 +49,9 @@ test-images: ready ## Checks the images as they are released; the tests above bu
 
 soak: ready programs ## 30 rounds of killed, stopped and cut off replicas, masters and ZooKeeper servers; ROUNDS=, SEED= change that
 	@exec env ROUNDS="$(ROUNDS)" SEED="$(SEED)" ZK_CLIENT="$(ZK_CLIENT)" $(TARGET)/debug/epic-soak
+
+test-helm: ready programs ## The chart on a real Kubernetes, ZooKeeper and Mesos; the first run builds Kubernetes (ACTS=stay leaves all running)
+	@exec tests/kube/run.sh $(TARGET)/debug/epic-kube $(ACTS)
 
 gate: ## Runs what every change must pass: format, lints, documents, tests
 	.ci/run

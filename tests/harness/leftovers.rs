@@ -17,7 +17,7 @@ use crate::wait;
 pub struct Leftovers {
     work_dir: PathBuf,
     cgroup_prefix: String,
-    network: Option<[u8; 2]>,
+    network: Option<[u8; 3]>,
 }
 
 impl Leftovers {
@@ -177,12 +177,12 @@ impl Leftovers {
     }
 
     fn listeners(&self) -> Vec<SocketAddr> {
-        let Some([a, b]) = self.network else {
+        let Some(prefix) = self.network else {
             return Vec::new();
         };
         let ours = |address: &SocketAddr| match address.ip() {
-            IpAddr::V4(ip) => ip.octets()[..3] == [127, a, b],
-            IpAddr::V6(ip) => ip.to_ipv4_mapped().is_some_and(|ip| ip.octets()[..3] == [127, a, b]),
+            IpAddr::V4(ip) => ip.octets()[..3] == prefix,
+            IpAddr::V6(ip) => ip.to_ipv4_mapped().is_some_and(|ip| ip.octets()[..3] == prefix),
         };
         let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
         let lines = tables.iter().flat_map(|table| table.lines().skip(1));

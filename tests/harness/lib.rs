@@ -9,6 +9,7 @@ pub mod history;
 pub mod http;
 pub mod kernel;
 pub mod kit;
+pub mod kubernetes;
 pub mod leftovers;
 mod members;
 pub mod model;

@@ -1,0 +1,297 @@
+//! A real Kubernetes of one node, in namespaces of its own, with real names, services and pods.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::epic::repository;
+use crate::leftovers::{Leftovers, PREFIX};
+use crate::process::{Process, Program, tail};
+use crate::wait;
+
+/// A running cluster; dropping it ends every pod and program of it and removes its files.
+///
+/// The node is a machine of its own: whoever starts it must be in a network namespace of its own too (`unshare --net`),
+/// which is what is outside of the cluster. There all of `10.0.0.0/8` is local, so that pods reach whoever listens on
+/// it ([`crate::address::Network`] with `EPIC_NETWORK=10`), and a link leads to the node, its pods and its services.
+#[derive(Debug)]
+pub struct Kubernetes {
+    // Fields are dropped in this order: the node ends before its files go.
+    process: Process,
+    state: PathBuf,
+    kubectl: PathBuf,
+    leftovers: Leftovers,
+    work: Option<TempDir>,
+}
+
+/// The programs that a cluster is made of and asked with.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The folder that `tests/kube/build.sh` prints.
+    pub cluster: PathBuf,
+    /// The program `kubectl`.
+    pub kubectl: PathBuf,
+}
+
+impl Kubernetes {
+    /// Starts a node that has these images, as `docker save` writes them, and waits until it takes pods.
+    ///
+    /// # Errors
+    /// The caller is in the machine's own network namespace, or the node doesn't come up (with the ends of its logs).
+    pub async fn start(programs: &Programs, images: &[PathBuf]) -> Result<Self> {
+        let devices = fs::read_to_string("/proc/self/net/dev")?;
+        let others = devices.lines().skip(2).any(|line| !line.trim_start().starts_with("lo:"));
+        ensure!(!others, "a Kubernetes needs a network namespace with nothing in it; start this by tests/kube/run.sh");
+        let prefix = format!("{PREFIX}{}-", std::process::id());
+        let work = tempfile::Builder::new().prefix(&prefix).tempdir().context("cannot make a work directory")?;
+        let leftovers = Leftovers::of(work.path(), None);
+        let state = work.path().join("node");
+        fs::create_dir(&state)?;
+        let namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+        let program = Program::new("/usr/bin/unshare", work.path().join("node.log"))
+            .args(namespaces)
+            .args([repository("tests/kube/node.sh").canonicalize()?, state.clone(), programs.cluster.clone()])
+            .args([programs.kubectl.as_os_str().to_owned(), leftovers.cgroup("node").into()])
+            .args(images);
+        let process = program.start()?;
+        let mut cluster = Self { process, state, kubectl: programs.kubectl.clone(), leftovers, work: Some(work) };
+        cluster.link().await?;
+        cluster.ready().await?;
+        Ok(cluster)
+    }
+
+    /// Connects the namespace around to the node's.
+    async fn link(&self) -> Result<()> {
+        let pid = self.process.pid();
+        let own = fs::read_link("/proc/self/ns/net")?;
+        wait::until("the node's network namespace", Duration::from_secs(10), async || {
+            ensure!(fs::read_link(format!("/proc/{pid}/ns/net"))? != own, "it is still this one");
+            Ok(())
+        })
+        .await?;
+        ip("link set lo up")?;
+        ip(&format!("link add node type veth peer name eth0 netns {pid}"))?;
+        ip(&format!("addr add {OUTSIDE}/30 dev node"))?;
+        ip("link set node up")?;
+        ip(&format!("route replace local {LOCAL} dev lo"))?;
+        ip(&format!("route add {SERVICES} via {NODE}"))?;
+        ip(&format!("route add {PODS} via {NODE}"))
+    }
+
+    async fn ready(&mut self) -> Result<()> {
+        let file = self.state.join("ready");
+        let ready = wait::until("a node that takes pods", READY_WITHIN, async || {
+            if let Some(status) = self.process.exited()? {
+                return Ok(Some(status));
+            }
+            ensure!(file.exists(), "it doesn't");
+            Ok(None)
+        });
+        match ready.await {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => bail!("the node ended ({status})\n{}", self.log_tails()),
+            Err(error) => bail!("{error:#}\n{}", self.log_tails()),
+        }
+    }
+
+    /// Returns the administrator's kubeconfig.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.state.join("admin.conf")
+    }
+
+    /// Returns a directory that goes away with the cluster.
+    ///
+    /// # Panics
+    /// Never: the directory is there until the drop.
+    #[must_use]
+    pub fn work_dir(&self) -> &Path {
+        self.work.as_ref().expect("the directory is taken only by drop").path()
+    }
+
+    /// Returns what to look for after the cluster was dropped.
+    #[must_use]
+    pub fn leftovers(&self) -> Leftovers {
+        self.leftovers.clone()
+    }
+
+    /// Prepares a program that asks this cluster.
+    #[must_use]
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("KUBECONFIG", self.kubeconfig());
+        command.env("HOME", self.work_dir()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `kubectl` to its end, whatever that is.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub fn try_kubectl(&self, args: &[&str]) -> Result<Output> {
+        self.command(&self.kubectl).args(args).output().context("cannot start kubectl")
+    }
+
+    /// Runs `kubectl`, which must succeed, and returns what it prints.
+    ///
+    /// # Errors
+    /// It fails: what it says.
+    pub fn kubectl(&self, args: &[&str]) -> Result<String> {
+        printed(&format!("kubectl {}", args.join(" ")), &self.try_kubectl(args)?)
+    }
+
+    /// Asks for objects as JSON: `get` with these words.
+    ///
+    /// # Errors
+    /// As [`Self::kubectl`].
+    pub fn get(&self, args: &[&str]) -> Result<Value> {
+        let text = self.kubectl(&[&["get", "-o", "json"], args].concat())?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Makes what a manifest describes, or changes it.
+    ///
+    /// # Errors
+    /// As [`Self::kubectl`].
+    pub fn apply(&self, manifest: &str) -> Result<String> {
+        let file = self.work_dir().join("manifest.yaml");
+        fs::write(&file, manifest)?;
+        self.kubectl(&["apply", "-f", &file.display().to_string()])
+    }
+
+    /// Deletes a pod as people do and returns how long it took to be gone.
+    ///
+    /// # Errors
+    /// As [`Self::kubectl`].
+    pub fn delete_pod(&self, namespace: &str, pod: &str) -> Result<Duration> {
+        let uid = self.get(&["-n", namespace, "pod", pod])?["metadata"]["uid"].clone();
+        let begin = Instant::now();
+        self.kubectl(&["-n", namespace, "delete", "pod", pod, "--wait=false"])?;
+        let gone = wait::blocking_until(DELETED_WITHIN, || {
+            self.get(&["-n", namespace, "pod", pod]).map_or(true, |now| now["metadata"]["uid"] != uid)
+        });
+        ensure!(gone, "the pod {pod} is still there {DELETED_WITHIN:?} after its deletion");
+        Ok(begin.elapsed())
+    }
+
+    /// Makes so many volumes on the node that claims are bound to by default.
+    ///
+    /// # Errors
+    /// As [`Self::kubectl`].
+    pub fn volumes(&self, count: usize) -> Result<()> {
+        let mut manifest = STORAGE_CLASS.to_owned();
+        for index in 0..count {
+            let path = self.state.join(format!("volume-{index}"));
+            fs::create_dir_all(&path)?;
+            manifest += &VOLUME.replace("INDEX", &index.to_string()).replace("PATH", &path.display().to_string());
+        }
+        self.apply(&manifest).map(drop)
+    }
+
+    /// Returns the ends of the logs of the node's programs.
+    #[must_use]
+    pub fn log_tails(&self) -> String {
+        let logs = fs::read_dir(self.state.join("log")).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut logs: Vec<_> = logs.collect();
+        logs.sort();
+        logs.insert(0, self.process.log().to_owned());
+        logs.iter().map(|log| tail(log, 8)).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Drop for Kubernetes {
+    fn drop(&mut self) {
+        self.process.kill();
+        // Its other end is gone with the node's namespace, at the latest when the last program of it has ended.
+        let _gone = ip("link del node");
+        let Some(work) = self.work.take() else { return };
+        let path = work.keep();
+        if std::env::var_os("EPIC_KEEP").is_some_and(|keep| keep == "1") {
+            self.leftovers.end();
+            #[expect(clippy::print_stderr, reason = "whoever set EPIC_KEEP wants to know where to look")]
+            {
+                eprintln!("kept {}", path.display());
+            }
+        } else {
+            self.leftovers.remove();
+        }
+    }
+}
+
+/// What happens to the way from outside to pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// It is there again.
+    Add,
+    /// It is no more.
+    Remove,
+}
+
+/// Takes the way from outside to pods away, or gives it back; the node's own address can be reached all the time.
+///
+/// # Errors
+/// It is so already.
+pub fn route_to_pods(change: Route) -> Result<()> {
+    match change {
+        Route::Add => ip(&format!("route add {PODS} via {NODE}")),
+        Route::Remove => ip(&format!("route del {PODS} via {NODE}")),
+    }
+}
+
+/// Returns what a program has printed, which must have succeeded.
+///
+/// # Errors
+/// It has failed: all that it has said.
+pub fn printed(what: &str, output: &Output) -> Result<String> {
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{what} ends with {}:\n{stdout}{stderr}", output.status);
+    Ok(stdout.into_owned())
+}
+
+fn ip(words: &str) -> Result<()> {
+    let output = Command::new("/sbin/ip").args(words.split(' ')).output().context("cannot start ip")?;
+    printed(&format!("ip {words}"), &output).map(drop)
+}
+
+/// The node's address.
+pub const NODE: &str = "172.30.255.2";
+/// The address of what is outside, as the node sees it.
+pub const OUTSIDE: &str = "172.30.255.1";
+/// The addresses of pods.
+pub const PODS: &str = "172.30.0.0/24";
+/// The addresses of services.
+pub const SERVICES: &str = "172.31.0.0/16";
+const LOCAL: &str = "10.0.0.0/8";
+const READY_WITHIN: Duration = Duration::from_secs(120);
+const DELETED_WITHIN: Duration = Duration::from_secs(60);
+const STORAGE_CLASS: &str = "\
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata:
+  name: node
+  annotations: {storageclass.kubernetes.io/is-default-class: 'true'}
+provisioner: kubernetes.io/no-provisioner
+volumeBindingMode: WaitForFirstConsumer
+";
+// Volumes of this kind are given to the pod's group, as those of real providers are.
+const VOLUME: &str = "\
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: volume-INDEX}
+spec:
+  storageClassName: node
+  capacity: {storage: 20Gi}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  local: {path: PATH}
+  nodeAffinity:
+    required:
+      nodeSelectorTerms:
+        - matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [node]}]
+";
