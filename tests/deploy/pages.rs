@@ -5,7 +5,7 @@ use epic_tests::epic::built;
 use crate::tools::{output, run};
 
 /// In this order: each goes on with the data centre that the one before has left.
-const PAGES: [&str; 5] = ["rotate", "upgrade", "disaster", "move-zookeeper", "uninstall"];
+const PAGES: [&str; 6] = ["backup", "rotate", "upgrade", "disaster", "move-zookeeper", "uninstall"];
 
 #[test]
 fn operators_can_type_what_the_pages_say() {
