@@ -163,21 +163,25 @@ stop() {
   fi
 }
 
-case ${1:-} in
-  with)
-    shift
-    use
-    [ $# -gt 0 ] || fail "with what command?"
-    "$@" 7>&-
-    ;;
-  hold)
-    use
-    printf '%s=%s\n' PATH "$PATH" DOCKER_HOST "$DOCKER_HOST" DOCKER_CONFIG "$DOCKER_CONFIG" DOCKER_BUILDKIT 1 \
-      COMPOSE_DOCKER_CLI_BUILD 1 EPIC_DOCKER_ADDRESS "$EPIC_DOCKER_ADDRESS" ready yes
-    cat > /dev/null
-    ;;
-  stop) stop ;;
-  keep) keep ;;
-  inside) inside ;;
-  *) say "usage: docker-engine.sh with COMMAND ... | hold | stop"; exit 64 ;;
-esac
+# Read as a whole before it runs: it runs for long, and this file may change meanwhile.
+{
+  case ${1:-} in
+    with)
+      shift
+      use
+      [ $# -gt 0 ] || fail "with what command?"
+      "$@" 7>&-
+      ;;
+    hold)
+      use
+      printf '%s=%s\n' PATH "$PATH" DOCKER_HOST "$DOCKER_HOST" DOCKER_CONFIG "$DOCKER_CONFIG" DOCKER_BUILDKIT 1 \
+        COMPOSE_DOCKER_CLI_BUILD 1 EPIC_DOCKER_ADDRESS "$EPIC_DOCKER_ADDRESS" ready yes
+      cat > /dev/null
+      ;;
+    stop) stop ;;
+    keep) keep ;;
+    inside) inside ;;
+    *) say "usage: docker-engine.sh with COMMAND ... | hold | stop"; exit 64 ;;
+  esac
+  exit
+}
