@@ -116,6 +116,8 @@ keep() {
   wait -n "$engine" $! || true
 }
 
+# A trap calls it.
+# shellcheck disable=SC2317
 end() {
   trap '' TERM INT HUP
   local first
