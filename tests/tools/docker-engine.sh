@@ -116,6 +116,8 @@ keep() {
   wait -n "$engine" $! || true
 }
 
+# A trap calls it.
+# shellcheck disable=SC2317
 end() {
   trap '' TERM INT HUP
   local first
@@ -163,21 +165,25 @@ stop() {
   fi
 }
 
-case ${1:-} in
-  with)
-    shift
-    use
-    [ $# -gt 0 ] || fail "with what command?"
-    "$@" 7>&-
-    ;;
-  hold)
-    use
-    printf '%s=%s\n' PATH "$PATH" DOCKER_HOST "$DOCKER_HOST" DOCKER_CONFIG "$DOCKER_CONFIG" DOCKER_BUILDKIT 1 \
-      COMPOSE_DOCKER_CLI_BUILD 1 EPIC_DOCKER_ADDRESS "$EPIC_DOCKER_ADDRESS" ready yes
-    cat > /dev/null
-    ;;
-  stop) stop ;;
-  keep) keep ;;
-  inside) inside ;;
-  *) say "usage: docker-engine.sh with COMMAND ... | hold | stop"; exit 64 ;;
-esac
+# Read as a whole before it runs: it runs for long, and this file may change meanwhile.
+{
+  case ${1:-} in
+    with)
+      shift
+      use
+      [ $# -gt 0 ] || fail "with what command?"
+      "$@" 7>&-
+      ;;
+    hold)
+      use
+      printf '%s=%s\n' PATH "$PATH" DOCKER_HOST "$DOCKER_HOST" DOCKER_CONFIG "$DOCKER_CONFIG" DOCKER_BUILDKIT 1 \
+        COMPOSE_DOCKER_CLI_BUILD 1 EPIC_DOCKER_ADDRESS "$EPIC_DOCKER_ADDRESS" ready yes
+      cat > /dev/null
+      ;;
+    stop) stop ;;
+    keep) keep ;;
+    inside) inside ;;
+    *) say "usage: docker-engine.sh with COMMAND ... | hold | stop"; exit 64 ;;
+  esac
+  exit
+}
