@@ -83,6 +83,17 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Tells whether all that were asked say themselves that they lack it.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        match self {
+            Self::Alone(_) => false,
+            Self::Nowhere { lacking, .. } => lacking.iter().all(|each| each.why == ABSENT),
+        }
+    }
+}
+
 impl Held {
     /// Tells whether more than half of the replicas hold it.
     #[must_use]

@@ -90,9 +90,10 @@ async fn live(socket: Arc<UnixDatagram>, silence_max: Option<Duration>, mut repl
         if silence_max.is_some() {
             send(&socket, "WATCHDOG=1").ok();
         }
-        let changed = tokio::time::timeout(silence_max.map_or(QUIET, |most| most / 2), replica.changed());
-        if let Ok(Err(_)) = changed.await {
-            return;
+        let wait = silence_max.map_or(QUIET, |most| most / 2);
+        if let Ok(Err(_)) = tokio::time::timeout(wait, replica.changed()).await {
+            // Without ZooKeeper nothing ever changes what it is to others; it is alive nevertheless.
+            tokio::time::sleep(wait).await;
         }
     }
 }
@@ -181,6 +182,8 @@ mod tests {
             hear(&heard, &["STATUS=this scheduler is alone: odd", lives]).await;
             show.send_modify(|replica| replica.index = 1);
             hear(&heard, &[lives]).await;
+            drop(show);
+            hear(&heard, &[lives, lives, lives]).await;
             supervisor.stopping();
             hear(&heard, &["STOPPING=1\nSTATUS=ending; services go on"]).await;
         }

@@ -71,8 +71,11 @@ impl Supply {
                 let Some(error) = self.fetch_one(digest, kind, &mut said).await else { continue };
                 has_failed = true;
                 match error {
-                    Error::Nowhere { .. } => drop(nowhere.insert(digest)),
-                    Error::Alone(_) => {}
+                    // Who doesn't answer may have it, and is waited for a while.
+                    Error::Nowhere { .. } if error.is_certain() || failures >= DOUBTS_MAX => {
+                        nowhere.insert(digest);
+                    }
+                    Error::Nowhere { .. } | Error::Alone(_) => {}
                 }
             }
             // Its own success is no news.
@@ -166,4 +169,6 @@ fn digests(held: &mut watch::Receiver<BTreeMap<Digest, Artifact>>) -> BTreeSet<D
     held.borrow_and_update().keys().copied().collect()
 }
 
+/// Rounds in which somebody may not say whether it has an artifact, before it is taken for lost: about half a minute.
+const DOUBTS_MAX: u32 = 5;
 const RETRY: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) };

@@ -1,4 +1,4 @@
-//! What Marathon tells whatever it starts, as defaults of options: no script has to stand between the two.
+//! What Marathon tells whatever it starts, or our images, as defaults of options: no script has to stand between the two.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,7 +15,8 @@ pub(super) fn variables() -> Variables {
     std::env::vars_os().filter_map(text).collect()
 }
 
-/// Returns the options that follow from what Marathon says, each with its value; none if Marathon isn't there.
+/// Returns the options that follow from what Marathon says, else from being in an image of ours, each with its value; none if
+/// neither is there.
 ///
 /// What `is_said` of elsewhere (flag, environment, file) is left out, and no variable is looked at that only it needs.
 /// `is_file` tells whether there is a file.
@@ -31,7 +32,9 @@ pub(super) fn defaults(
     is_file: impl Fn(&Path) -> bool,
 ) -> Result<Vec<(&'static str, String)>, Error> {
     if !variables.contains_key(APP) {
-        return Ok(Vec::new());
+        let in_image = [("listen", "0.0.0.0:8080"), ("state-dir", "/var/lib/epic")];
+        let known = in_image.into_iter().filter(|(option, _)| variables.contains_key(IMAGE) && !is_said(option));
+        return Ok(known.map(|(option, value)| (option, value.to_owned())).collect());
     }
     let marathon = Marathon(variables);
     let mut options = Vec::new();
@@ -134,6 +137,8 @@ fn unfit(text: &str) -> Error {
 
 /// Is there in every task of Marathon, and nowhere else.
 pub(super) const APP: &str = "MARATHON_APP_ID";
+/// Is there in every container of our images. Its defaults are not variables of options, which would win over Marathon's.
+const IMAGE: &str = "EPIC_IMAGE";
 const HOST: &str = "HOST";
 const HTTP: &str = "PORT_HTTP";
 const FIRST: &str = "PORT0";
@@ -201,6 +206,14 @@ mod tests {
     #[test]
     fn without_marathon_the_same_variables_say_nothing() {
         check(&[("MARATHON_APP_ID", "")], &[], "");
+    }
+
+    #[test]
+    fn in_an_image_its_places_are_known_and_marathon_knows_better() {
+        let image = [("EPIC_IMAGE", "1")];
+        check(&[&image[..], &[("MARATHON_APP_ID", "")]].concat(), &[], "listen=0.0.0.0:8080 state-dir=/var/lib/epic");
+        check(&[&image[..], &[("MARATHON_APP_ID", "")]].concat(), &["listen"], "state-dir=/var/lib/epic");
+        check(&image, &[], &format!("{ADDRESSES} {FOR_AGENTS} {STATE}"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What `epic-scheduler state` is told.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -51,6 +51,19 @@ pub enum Verb {
     },
     /// Moves the journal of a scheduler without --zk to ZooKeeper, with its framework and all that runs
     Publish(Publish),
+}
+
+impl Verb {
+    /// Returns the state directory that it changes, if it does.
+    #[must_use]
+    pub fn writes_to(&self) -> Option<&Path> {
+        match self {
+            Self::Show(_) | Self::Verify { .. } | Self::Backup { .. } => None,
+            Self::Restore(Restore { state_dir, .. }) => state_dir.as_deref(),
+            Self::Forget { dir, .. } => Some(dir),
+            Self::Publish(Publish { state_dir, .. }) => Some(state_dir),
+        }
+    }
 }
 
 /// What is shown, and how.

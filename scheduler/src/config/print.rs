@@ -190,8 +190,18 @@ fn unfit(text: String) -> Error {
     Error::Unfit(text)
 }
 
+/// Whoever may look at the app would read a password in it.
 fn master(text: &str) -> Result<String, String> {
-    Masters::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    let masters = Masters::parse(text).map_err(|error| error.to_string())?;
+    let has_password = match masters {
+        Masters::ZooKeeper(path) => path.digest.is_some(),
+        Masters::List(_) => false,
+    };
+    if has_password {
+        let next = "give the address without, and let everybody read where masters are";
+        return Err(format!("a password would be seen by all who may look at the app; {next}"));
+    }
+    Ok(text.to_owned())
 }
 
 /// Whoever may look at the app would read a password in it.

@@ -15,6 +15,7 @@ use crate::journal::ring::{self, Initialised};
 use crate::journal::{Snapshot, codec};
 use crate::mesos::masters::ZooKeeperPath;
 use crate::store;
+use crate::zookeeper::OPEN_TO_ALL;
 
 /// Restores it to a state directory or to `ZooKeeper`.
 ///
@@ -49,10 +50,12 @@ fn state(file: &Path, read: &Backup) -> Result<State, Failure> {
 
 async fn to_zookeeper(asked: &Restore, zk: &ZooKeeperPath, state: State) -> Result<String, Failure> {
     let (index, framework) = (state.index.0, framework(&state));
-    let session = connect(&asked.connect.connect(zk, asked.zk_session_timeout)?).await?;
+    let terms = asked.connect.connect(zk, asked.zk_session_timeout)?;
+    let session = connect(&terms).await?;
+    let open = if terms.has_user() { String::new() } else { format!("\nit is one that {OPEN_TO_ALL}") };
     let made = ring::init_from(&session, &base(state)).await.map_err(|error| failure(&error))?;
     Ok(match made {
-        Initialised::New => format!("{zk}: begins with the state after entry {index} of {framework}"),
+        Initialised::New => format!("{zk}: begins with the state after entry {index} of {framework}{open}"),
         Initialised::Already => format!("{zk}: began with this backup before; nothing was changed"),
     })
 }

@@ -52,6 +52,10 @@ pub struct Sasl {
 #[error(transparent)]
 pub struct PemError(zookeeper_client::Error);
 
+/// What a journal is that was made without [`Connect::has_user`].
+pub const OPEN_TO_ALL: &str =
+    "everybody who reaches ZooKeeper may read and change, since no user and password were given (--zk-digest-file)";
+
 impl Connect {
     /// Asks for the default client, without TLS and SASL.
     #[must_use]
@@ -59,8 +63,8 @@ impl Connect {
         Self { path, session_timeout, client: Client::default(), tls: None, sasl: None }
     }
 
-    /// Says whether nodes can belong to somebody.
-    pub(super) const fn has_user(&self) -> bool {
+    /// Says whether nodes can belong to somebody; else whoever reaches the servers may read and change them.
+    pub const fn has_user(&self) -> bool {
         self.path.digest.is_some() || self.sasl.is_some()
     }
 }

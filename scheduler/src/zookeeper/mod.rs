@@ -18,7 +18,7 @@ use crate::mesos::masters::ZooKeeperPath;
 
 pub(crate) use calls::Pauses;
 pub use calls::Watch;
-pub use connect::{Client, Connect, PemError, Sasl, Tls};
+pub use connect::{Client, Connect, OPEN_TO_ALL, PemError, Sasl, Tls};
 pub use coordinator::{Call, Change, Coordinator, Failure, Kind, Node, SessionOver, Written};
 pub use error::{Cause, Error, Refusal};
 
