@@ -59,7 +59,7 @@ impl Centre {
         for host in ["zk1", "zk2", "zk3"] {
             centre.unit(host, "zookeeper")?.start()?;
         }
-        let init = "until ssh sched1 epic-scheduler init --zk $ZK 2> init.log; do sleep 0.2; done";
+        let init = "until ssh sched1 epic-scheduler init --zk $ZK --zk-digest-file /etc/epic/zookeeper 2> init.log; do sleep 0.2; done";
         let init = Block { commands: format!("ZK={ZK}\n{init}\n"), ..Block::default() };
         centre.type_in(&init).await.context("the journal can't be made")?;
         for host in SCHEDULERS {
@@ -200,8 +200,9 @@ fn write_files(hosts: &Hosts) -> Result<()> {
         write_zookeeper(hosts, host)?;
     }
     for host in SCHEDULERS {
-        hosts.write(host, "/etc/epic/token", &format!("{TOKEN}\n"))?;
-        hosts.write(host, "/etc/epic/mesos-secret", &format!("{SECRET}\n"))?;
+        hosts.write_secret(host, "/etc/epic/token", TOKEN)?;
+        hosts.write_secret(host, "/etc/epic/mesos-secret", SECRET)?;
+        hosts.write_secret(host, "/etc/epic/zookeeper", DIGEST)?;
     }
     hosts.write("admin", "/etc/epic/token", &format!("{TOKEN}\n"))?;
     let credentials = serde_json::json!({"credentials": [{"principal": PRINCIPAL, "secret": SECRET}]});
@@ -256,7 +257,7 @@ fn spec(hosts: &Hosts) -> Result<ClusterSpec> {
 
 fn scheduler(hosts: &Hosts, host: &str, master: &str) -> String {
     format!(
-        "master: {master}\nzk: {ZK}\nzk-session-timeout: 6s\nlisten: {}:8080\nadvertise: http://{host}:8080\n\
+        "master: {master}\nzk: {ZK}\nzk-digest-file: /etc/epic/zookeeper\nzk-session-timeout: 6s\nlisten: {}:8080\nadvertise: http://{host}:8080\n\
          state-dir: /var/lib/epic\ntoken-file: /etc/epic/token\nprincipal: {PRINCIPAL}\nsecret-file: /etc/epic/mesos-secret\n\
          bin: {}\n",
         address(host),
@@ -266,7 +267,8 @@ fn scheduler(hosts: &Hosts, host: &str, master: &str) -> String {
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const SCHEDULERS: [&str; 3] = ["sched1", "sched2", "sched3"];
-const ZK: &str = "zk://epic:first-password@zk1:2181,zk2:2181,zk3:2181/epic";
+const ZK: &str = "zk://zk1:2181,zk2:2181,zk3:2181/epic";
+const DIGEST: &str = "epic:first-password";
 const TOKEN: &str = "the-first-token-of-all";
 const PRINCIPAL: &str = "epic";
 const SECRET: &str = "the-first-secret";

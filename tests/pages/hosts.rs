@@ -64,6 +64,7 @@ impl Hosts {
         let names: Vec<String> = HOSTS.iter().map(|(name, _)| format!("{} {name}", address(name))).collect();
         fs::write(self.etc(name).join("hosts"), format!("127.0.0.1 localhost\n{}\n", names.join("\n")))?;
         fs::write(self.etc(name).join("hostname"), format!("{name}\n"))?;
+        self.add_user(name)?;
         for program in ["epic-scheduler", "epic-executor"] {
             let to = self.root.join(name).join("usr/at/bin").join(program);
             // The machine may have them, too.
@@ -71,6 +72,20 @@ impl Hosts {
                 fs::remove_file(&to)?;
             }
             symlink(built(program)?, to)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the service's user and group, which the package would make.
+    fn add_user(&self, host: &str) -> Result<()> {
+        for (file, entry) in
+            [("passwd", "epic:x:64321:64321::/nonexistent:/usr/sbin/nologin"), ("group", "epic:x:64321:")]
+        {
+            let path = self.etc(host).join(file);
+            let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            if !text.lines().any(|line| line.starts_with("epic:")) {
+                fs::write(&path, format!("{text}{entry}\n"))?;
+            }
         }
         Ok(())
     }
@@ -146,6 +161,19 @@ fn sh(command: &str) -> Result<()> {
 const PARTS: [(&str, &str); 3] = [("etc", "/etc"), ("usr", "/usr"), ("var-lib", "/var/lib")];
 
 impl Hosts {
+    /// Writes a line to a file on a host, which root owns and the service reads.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub(crate) fn write_secret(&self, host: &str, path: &str, line: &str) -> Result<()> {
+        self.write(host, path, &format!("{line}\n"))?;
+        let script = "chown root:epic \"$1\" && chmod 0640 \"$1\"";
+        let mut command = Command::new(self.enter());
+        let status = command.args([host, "/bin/sh", "-c", script, "sh", path]).envs(self.env()).status()?;
+        ensure!(status.success(), "cannot give {path} on {host} to the service: {status}");
+        Ok(())
+    }
+
     /// Writes a file on a host, readable by its owner only.
     ///
     /// It is written from there: links in a path lead to other places on each host.
