@@ -12,7 +12,7 @@ pub mod table;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use epic_common::time::Timestamp;
@@ -67,20 +67,17 @@ pub enum Error {
 ///
 /// Another library of the process counts already.
 pub fn install() -> Result<Counts, Error> {
-    static COUNTS: OnceLock<Counts> = OnceLock::new();
-    if let Some(counts) = COUNTS.get() {
+    static COUNTS: Mutex<Option<Counts>> = Mutex::new(None);
+    // Held to the end: whoever calls meanwhile waits for these counts.
+    let mut installed = COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(counts) = &*installed {
         return Ok(counts.clone());
     }
     let recorder = recorder()?;
     let counts = Counts { handle: recorder.handle(), roles: Arc::default() };
-    match metrics::set_global_recorder(recorder) {
-        Ok(()) => {
-            describe();
-            Ok(COUNTS.get_or_init(|| counts).clone())
-        }
-        // Two callers at once: the other's are there in a moment.
-        Err(_) => COUNTS.get().cloned().ok_or(Error::Taken),
-    }
+    metrics::set_global_recorder(recorder).map_err(|_| Error::Taken)?;
+    describe();
+    Ok(installed.insert(counts).clone())
 }
 
 fn recorder() -> Result<PrometheusRecorder, Error> {

@@ -1,7 +1,7 @@
 //! What is shown of a platform, of offers and of ages, read as Prometheus reads it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use epic_common::ids::{Digest, FrameworkId};
@@ -16,7 +16,8 @@ use epic_scheduler_core::state::entry::{Ended, Entry, Fact, LaunchDecided, Statu
 
 use super::table::ALL;
 use super::{
-    Append, Counts, Held, Kind, ages, answered, called, committed, describe, disconnected, recorder, requested, updated,
+    Append, Counts, Held, Kind, ages, answered, called, committed, describe, disconnected, install, recorder,
+    requested, updated,
 };
 use crate::api::desired::desired;
 use crate::artifacts::BundleFacts;
@@ -120,6 +121,21 @@ fn hears(published: &mut Published, task: &str, state: TaskState, failures: Opti
 
 fn recorded(state: TaskState, failures: Option<u32>) -> Fact {
     status("worker-1.3", state, "REASON_X", failures, Timestamp(1))
+}
+
+#[test]
+fn whoever_asks_first_and_whoever_asks_meanwhile_get_the_same_counts() {
+    const CALLERS: usize = 32;
+    let together = Barrier::new(CALLERS);
+    let installed: Vec<_> = std::thread::scope(|scope| {
+        let begin = || {
+            together.wait();
+            install()
+        };
+        let callers: Vec<_> = (0..CALLERS).map(|_| scope.spawn(begin)).collect();
+        callers.into_iter().map(|caller| caller.join().unwrap().unwrap()).collect()
+    });
+    assert!(installed.iter().all(|counts| Arc::ptr_eq(&counts.roles, &installed[0].roles)));
 }
 
 #[test]
