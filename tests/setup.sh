@@ -39,6 +39,8 @@ for set in "$@"; do
   done
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
+# Sets share packages; each is named once.
+mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 
 if [ "$(id -u)" != 0 ]; then
   say "these packages are missing and only root can install them: ${missing[*]}"
