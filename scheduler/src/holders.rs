@@ -8,6 +8,7 @@ use std::time::Duration;
 use epic_common::api::Problem;
 use epic_common::ids::Digest;
 use epic_common_io::pieces::pieces;
+use epic_common_io::secret::Secret;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Body, Response, StatusCode};
@@ -19,7 +20,6 @@ use crate::artifacts::{Artifact, Artifacts};
 use crate::chain;
 use crate::peers::Peer;
 use crate::reach::clients::PeerClients;
-use crate::token::Secret;
 
 /// Said by a replica that hands something over: it is to be dealt with here and handed to nobody else.
 pub const FORWARDED: &str = "Epic-Forwarded";
