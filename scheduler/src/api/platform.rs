@@ -123,8 +123,8 @@ pub(super) fn authorize(request: &HttpRequest, api: &Api) -> Result<Secret, Refu
         return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the scheduler has only just started", detail));
     };
     let refuse = |title: &str| {
-        let detail =
-            "send the token as \"Authorization: Bearer TOKEN\"; epicctl takes it from --token-file or EPIC_TOKEN_FILE";
+        let detail = "send the token as \"Authorization: Bearer TOKEN\"; epicctl takes it from the file of --token-file or \
+                      EPIC_TOKEN_FILE, or from EPIC_TOKEN";
         Err(Refused::new(StatusCode::UNAUTHORIZED, title, detail))
     };
     let said = request.headers().get(AUTHORIZATION).map(|said| said.as_bytes());
