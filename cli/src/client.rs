@@ -9,6 +9,7 @@ use clap::Args;
 use epic_common::api::{ArtifactView, Granted, PlatformView, Problem};
 use epic_common::ids::Digest;
 use epic_common_io::http::{ClientOptions, clients};
+use epic_common_io::secret::{Named, Secret, Source};
 use epic_common_io::tls::Distrust;
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Body, Method, RequestBuilder, Response};
@@ -22,7 +23,8 @@ pub(crate) struct Connection {
     /// The scheduler's address.
     #[arg(long, global = true, env = "EPIC_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8080")]
     server: String,
-    /// File with the token that allows changes; the scheduler says at its start where its own is.
+    /// File with the token that allows changes; the scheduler says at its start where its own is. The variable `EPIC_TOKEN`
+    /// can hold the token itself instead.
     #[arg(long, global = true, env = "EPIC_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// PEM certificates to trust for https beside the machine's own.
@@ -62,8 +64,8 @@ impl Client {
 
     /// Asks for a file that needs the token, of at most so many bytes.
     pub(crate) async fn file(&self, path: &str, bytes_max: usize) -> anyhow::Result<Vec<u8>> {
-        let request =
-            self.http.get(format!("{}{path}", self.server)).bearer_auth(self.token()?).timeout(CHANGE_TIMEOUT);
+        let request = self.http.get(format!("{}{path}", self.server)).bearer_auth(self.token()?.expose());
+        let request = request.timeout(CHANGE_TIMEOUT);
         let (status, body) = self.send_for(request, bytes_max).await?;
         if status == 200 {
             return Ok(body);
@@ -80,7 +82,7 @@ impl Client {
     /// As [`change_at`](Self::change_at), in the name of whoever has this token.
     pub(crate) async fn change_as(
         &self,
-        token: &str,
+        token: &Secret,
         method: Method,
         path: &str,
         body: Vec<u8>,
@@ -90,8 +92,8 @@ impl Client {
         let mut was_sent = false;
         loop {
             let request = self.http.request(method.clone(), format!("{}{path}", self.server));
-            let request =
-                request.bearer_auth(token).header("Idempotency-Key", &key).timeout(CHANGE_TIMEOUT).body(body.clone());
+            let request = request.bearer_auth(token.expose()).header("Idempotency-Key", &key);
+            let request = request.timeout(CHANGE_TIMEOUT).body(body.clone());
             let answer = self.asked(request).await;
             match waits.next() {
                 Some(wait) if may_repeat(&answer, &mut was_sent) => tokio::time::sleep(wait).await,
@@ -111,7 +113,8 @@ impl Client {
     ) -> anyhow::Result<ArtifactView> {
         let token = self.token()?;
         let put = || {
-            let request = self.http.put(format!("{}/api/v2/artifacts/{digest}", self.server)).bearer_auth(&token);
+            let request =
+                self.http.put(format!("{}/api/v2/artifacts/{digest}", self.server)).bearer_auth(token.expose());
             request.timeout(CHANGE_TIMEOUT + Duration::from_secs(bytes / PUSH_BYTES_PER_SECOND))
         };
         let mut waits = RETRIES.into_iter();
@@ -133,13 +136,18 @@ impl Client {
         self.read(status, &body)
     }
 
-    pub(crate) fn token(&self) -> anyhow::Result<String> {
-        let Some(path) = &self.token_file else {
-            let text = "changes need the token: give its file with --token-file or EPIC_TOKEN_FILE (the scheduler's own is \
-                        STATE_DIR/token)";
-            return Err(Failure::Usage(text.to_owned()).into());
-        };
-        token_in(path)
+    /// Reads the token; whoever only looks needs none.
+    pub(crate) fn token(&self) -> anyhow::Result<Secret> {
+        let source = TOKEN.source(self.token_file.as_ref()).map_err(|error| Failure::Usage(error.to_string()))?;
+        match source {
+            Some(Source::File(path)) => token_in(&path),
+            Some(Source::Variable { name, value }) => token(name, value.expose()),
+            None => {
+                let text = "changes need the token: give its file with --token-file or EPIC_TOKEN_FILE, or itself in EPIC_TOKEN \
+                            (the scheduler's own is STATE_DIR/token)";
+                Err(Failure::Usage(text.to_owned()).into())
+            }
+        }
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<(u16, Vec<u8>), Failure> {
@@ -182,13 +190,18 @@ impl Client {
 }
 
 /// Reads the token that a file holds.
-pub(crate) fn token_in(path: &Path) -> anyhow::Result<String> {
+pub(crate) fn token_in(path: &Path) -> anyhow::Result<Secret> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read token file {}", path.display()))?;
+    token(&format!("token file {}", path.display()), &text)
+}
+
+/// Takes the token out of what was found at this place; white space around it doesn't count.
+fn token(place: &str, text: &str) -> anyhow::Result<Secret> {
     let token = text.trim();
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        anyhow::bail!("token file {} holds no token: it must be one line of visible ASCII characters", path.display());
+        anyhow::bail!("{place} holds no token: it must be one line of visible ASCII characters");
     }
-    Ok(token.to_owned())
+    Ok(Secret::new(token.to_owned()))
 }
 
 /// Tells whether asking again is of use: not where nothing listened from the beginning.
@@ -206,6 +219,7 @@ fn may_repeat<T>(answer: &Result<T, Failure>, was_sent: &mut bool) -> bool {
     }
 }
 
+const TOKEN: Named = Named { option: "--token-file", variable: "EPIC_TOKEN", what: "the token" };
 /// A bundle may have to be copied and checked before the answer.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Who is slower is cut off by the scheduler.

@@ -6,6 +6,7 @@ use std::path::Path;
 use epic_common::ids::Digest;
 use epic_common::spec::BundleSource;
 use epic_common_io::bundle::{self, Bundle};
+use epic_common_io::secret::Source;
 use epic_scheduler_core::state::State;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
@@ -14,7 +15,6 @@ use crate::artifacts::{self, BundleFacts};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::journal::local::Local;
-use crate::secret::Source;
 use crate::{moved, reach, seed, start, token};
 
 /// Finds everything that would keep a scheduler from starting, about in the order in which a start would meet it.

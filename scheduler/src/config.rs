@@ -163,7 +163,7 @@ pub enum Error {
     Unfit(String),
     /// A secret is given twice, or can't be read.
     #[error(transparent)]
-    Secret(#[from] crate::secret::Error),
+    Secret(#[from] epic_common_io::secret::Error),
     /// Those about ZooKeeper can't be used.
     #[error(transparent)]
     Connect(#[from] connect::Error),

@@ -8,6 +8,8 @@ use std::time::Duration;
 use epic_common::api::Problem;
 use epic_common::ids::Digest;
 use epic_common_io::pieces::pieces;
+use epic_common_io::secret::Secret;
+use epic_scheduler_core::supply::Miss;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Body, Response, StatusCode};
@@ -19,7 +21,6 @@ use crate::artifacts::{Artifact, Artifacts};
 use crate::chain;
 use crate::peers::Peer;
 use crate::reach::clients::PeerClients;
-use crate::token::Secret;
 
 /// Said by a replica that hands something over: it is to be dealt with here and handed to nobody else.
 pub const FORWARDED: &str = "Epic-Forwarded";
@@ -84,12 +85,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// Tells whether all that were asked say themselves that they lack it.
+    /// Says it as the search for artifacts knows it.
     #[must_use]
-    pub fn is_certain(&self) -> bool {
+    pub fn miss(&self) -> Miss {
         match self {
-            Self::Alone(_) => false,
-            Self::Nowhere { lacking, .. } => lacking.iter().all(|each| each.why == ABSENT),
+            Self::Alone(_) => Miss::Alone,
+            Self::Nowhere { lacking, .. } if lacking.iter().all(|each| each.why == ABSENT) => Miss::Absent,
+            Self::Nowhere { .. } => Miss::Doubtful,
         }
     }
 }

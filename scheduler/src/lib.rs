@@ -21,7 +21,6 @@ pub mod peers;
 pub mod reach;
 pub mod replica;
 pub mod run;
-pub mod secret;
 pub mod seed;
 pub mod start;
 pub mod store;

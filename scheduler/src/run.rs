@@ -8,6 +8,7 @@ use epic_common_io::driver::{Clock, Driver, Inbox};
 use epic_scheduler_core::director::{Director, Input};
 use epic_scheduler_core::request::{RejectionKind, Request, Wish};
 use epic_scheduler_core::state::State;
+use epic_scheduler_core::supply::Patience;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
@@ -74,7 +75,8 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     let holders = Holders::new(own, peers.clone(), Arc::clone(&ready.artifacts), clients_of_peers.clone());
     let artifacts = Arc::clone(&ready.artifacts);
     // Before it can lead: no launch may be decided without knowing what is here.
-    Supply { artifacts, holders: holders.clone(), published: published.clone(), inbox: inbox.clone() }.begin().await;
+    let (seen, patience) = (published.clone(), Patience::default());
+    Supply { artifacts, holders: holders.clone(), published: seen, inbox: inbox.clone(), patience }.begin().await;
     let ending = part.begin(config, (ready.position, state), (inbox.clone(), show, tell, clock)).await;
     actix::spawn(clients.serve(requests, inbox.clone()));
     ready.artifacts.verify_in_background();

@@ -1,15 +1,13 @@
 //! The token that allows changes: read from the operator's file, or made once in the state directory.
 
-use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use epic_common::ids::Digest;
+use epic_common_io::secret::Source;
 use sha2::{Digest as _, Sha256};
-
-use crate::secret::Source;
 
 /// A token that was read; the text itself is not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,30 +16,6 @@ pub struct Token {
     pub place: String,
     /// Its sha256.
     pub sha256: Digest,
-}
-
-/// A token itself, as somebody has said it; it is shown nowhere.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Takes what was said.
-    #[must_use]
-    pub const fn new(said: String) -> Self {
-        Self(said)
-    }
-
-    /// Returns it, for whoever has to be told.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
 }
 
 /// Why there is no token.
@@ -165,6 +139,8 @@ const FILE_BYTES_MAX: u64 = 4096;
 
 #[cfg(test)]
 mod tests {
+    use epic_common_io::secret::Secret;
+
     use super::*;
 
     #[expect(clippy::unwrap_in_result, reason = "the result is what is checked; a test fails by panicking")]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use epic_common_io::http::ClientOptions;
+use epic_common_io::secret::Source;
 use epic_proto::mesos::v1::framework_info::{Capability, capability};
 use epic_proto::mesos::v1::scheduler::{Call, call};
 use epic_proto::mesos::v1::{AgentId, Filters, FrameworkId, FrameworkInfo, TaskId, TaskState};
@@ -16,7 +17,6 @@ use epic_scheduler::mesos::event::Event;
 use epic_scheduler::mesos::lanes::Answer;
 use epic_scheduler::mesos::masters::Masters;
 use epic_scheduler::mesos::subscription::{Ended, Subscription};
-use epic_scheduler::secret::Source;
 use epic_tests::cluster::{Cluster, Part};
 use epic_tests::spec::ClusterSpec;
 use epic_tests::zookeeper::ZooKeeper;

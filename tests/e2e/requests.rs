@@ -34,7 +34,7 @@ async fn who_has_no_token_or_another_changes_nothing() -> Result<()> {
             let (status, text) = ask(&place, method, &format!("/api/v2/platform{path}"), headers, "").await?;
             let problem: Problem = serde_json::from_str(&text)?;
             ensure!((status, problem.title.as_str()) == (401, title), "{path} {status}: {text}");
-            ensure!(problem.detail.contains("--token-file or EPIC_TOKEN_FILE"), "{text}");
+            ensure!(problem.detail.contains("--token-file or EPIC_TOKEN_FILE, or from EPIC_TOKEN"), "{text}");
         }
     }
     let (status, text) = ask(&place, Method::GET, "/api/v2/platform", &[], "").await?;

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use epic_common::api::NewToken;
 use epic_common::ids::Digest;
 use epic_common_io::backup::{self, Backup};
+use epic_common_io::secret::Secret;
 use reqwest::Method;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -121,24 +122,26 @@ async fn would_begin_anew(client: &Client) -> anyhow::Result<()> {
 }
 
 /// Reads the new token; the scheduler, which is told its sha256 only, can't tell whether it is good for anything.
-fn new_token(file: &Path) -> anyhow::Result<String> {
+fn new_token(file: &Path) -> anyhow::Result<Secret> {
     let token = token_in(file)?;
-    if !TOKEN_LENGTHS.contains(&token.len()) {
+    let length = token.expose().len();
+    if !TOKEN_LENGTHS.contains(&length) {
         let text = format!(
             "token file {} holds no token: {} to {} visible ASCII characters are needed, it has {}",
             file.display(),
             TOKEN_LENGTHS.start(),
             TOKEN_LENGTHS.end(),
-            token.len()
+            length
         );
         return Err(Failure::Usage(text).into());
     }
     Ok(token)
 }
 
-async fn set_token(client: &Client, output: Output, new: &str) -> anyhow::Result<()> {
-    let body = serde_json::to_vec(&NewToken { sha256: Digest(Sha256::digest(new.as_bytes()).into()).to_string() })?;
-    let ask = async |token: &str| client.change_as(token, Method::PUT, "/api/v2/token", body.clone()).await;
+async fn set_token(client: &Client, output: Output, new: &Secret) -> anyhow::Result<()> {
+    let body =
+        serde_json::to_vec(&NewToken { sha256: Digest(Sha256::digest(new.expose().as_bytes()).into()).to_string() })?;
+    let ask = async |token: &Secret| client.change_as(token, Method::PUT, "/api/v2/token", body.clone()).await;
     let granted = match ask(&client.token()?).await {
         // It may have been granted before, to somebody who didn't hear of it: then the new token can say so.
         Err(error) if is_unauthorized(&error) => ask(new).await.map_err(|_| error)?,

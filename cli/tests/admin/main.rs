@@ -56,7 +56,8 @@ impl Desk {
     fn types(&self, line: &str) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_epicctl"));
         command.arg("admin").args(line.split_whitespace()).current_dir(self.folder.path());
-        let output = command.env("EPIC_SERVER", &self.url).env("EPIC_TOKEN_FILE", "token").output().unwrap();
+        command.env("EPIC_SERVER", &self.url).env("EPIC_TOKEN_FILE", "token").env_remove("EPIC_TOKEN");
+        let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))
     }

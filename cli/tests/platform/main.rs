@@ -40,10 +40,20 @@ impl Desk {
     }
 
     fn types_all(&self, line: &str) -> Said {
+        said(self.command(line).env("EPIC_TOKEN_FILE", self.path("token")))
+    }
+
+    /// Types a command with a token that is only in the environment.
+    fn types_with(&self, token: &str, line: &str) -> Said {
+        said(self.command(line).env("EPIC_TOKEN", token))
+    }
+
+    /// Prepares a command that knows the server, and no token.
+    fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_epicctl"));
-        command.args(line.split_whitespace()).current_dir(self.folder.path());
-        command.env("EPIC_SERVER", &self.peer.url).env("EPIC_TOKEN_FILE", self.path("token"));
-        said(&mut command)
+        command.args(line.split_whitespace()).current_dir(self.folder.path()).env("EPIC_SERVER", &self.peer.url);
+        command.env_remove("EPIC_TOKEN").env_remove("EPIC_TOKEN_FILE");
+        command
     }
 }
 
@@ -230,11 +240,9 @@ fn wrong_usage_asks_nothing_of_the_scheduler() {
         let (code, _, error) = desk.types(line);
         assert_eq!(code, Some(2), "{line}: {error}");
     }
-    let mut command = Command::new(env!("CARGO_BIN_EXE_epicctl"));
-    command.args(["platform", "stop", "--server", &desk.peer.url]).env_remove("EPIC_TOKEN_FILE");
-    let (code, _, error) = said(&mut command);
+    let (code, _, error) = said(&mut desk.command("platform stop"));
     assert_eq!(code, Some(2));
-    assert!(error.contains("--token-file or EPIC_TOKEN_FILE"), "{error}");
+    assert!(error.contains("--token-file or EPIC_TOKEN_FILE, or itself in EPIC_TOKEN"), "{error}");
     assert_eq!(desk.types("apply -f absent.yaml").0, Some(1));
     fs::write(desk.path("large.yaml"), vec![b'a'; 262_145]).unwrap();
     let (code, _, error) = desk.types("apply -f large.yaml");
@@ -243,6 +251,37 @@ fn wrong_usage_asks_nothing_of_the_scheduler() {
         (Some(1), "epicctl: large.yaml is too large: a document has at most 262144 bytes\n")
     );
     assert_eq!(desk.peer.seen().len(), 0);
+}
+
+#[test]
+fn the_environment_can_hold_the_token_itself() {
+    let desk = Desk::before(|_, _| granted());
+    let (code, _, error) = desk.types_with(" an-s3cret-token-of-25\n", "platform stop --no-wait");
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    let [asked] = desk.peer.seen().try_into().unwrap();
+    assert_eq!(asked.header("authorization"), "bearer an-s3cret-token-of-25");
+}
+
+#[test]
+fn a_token_in_two_places_is_refused_and_never_shown() {
+    let desk = Desk::before(|_, _| shows("ready", 7));
+    let both = "epicctl: --token-file token and EPIC_TOKEN both give the token; leave one of them out\n";
+    let shape = "epicctl: EPIC_TOKEN holds no token: it must be one line of visible ASCII characters\n";
+    for (token, line, expected) in [
+        ("another-s3cret-token", "platform stop --token-file token", (Some(2), both)),
+        ("a s3cret", "platform stop", (Some(1), shape)),
+        ("", "platform stop", (Some(1), shape)),
+        // Whoever only looks needs none.
+        ("another-s3cret-token", "platform status --token-file token", (Some(0), "")),
+        ("another-s3cret-token", "platform stop --help", (Some(0), "")),
+        ("another-s3cret-token", "platform stop --nonsense", (Some(2), "")),
+    ] {
+        let (code, out, error) = desk.types_with(token, line);
+        assert_eq!(code, expected.0, "{line}: {error}");
+        assert!(expected.1.is_empty() || error == expected.1, "{line}: {error}");
+        assert!(!out.contains("s3cret") && !error.contains("s3cret"), "{line}: {out}{error}");
+    }
+    assert_eq!(desk.peer.seen().len(), 1, "only the look asked anything");
 }
 
 #[test]

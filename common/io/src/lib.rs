@@ -7,6 +7,7 @@ pub mod driver;
 pub mod http;
 pub mod manual;
 pub mod pieces;
+pub mod secret;
 pub mod stream;
 pub mod telemetry;
 pub mod tls;

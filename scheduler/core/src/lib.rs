@@ -11,3 +11,4 @@ pub mod planner;
 pub mod invariants;
 pub mod director;
 pub mod election;
+pub mod supply;

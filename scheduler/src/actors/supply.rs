@@ -10,6 +10,7 @@ use epic_common::ids::Digest;
 use epic_common_io::driver::Inbox;
 use epic_scheduler_core::director::Input;
 use epic_scheduler_core::state::State;
+use epic_scheduler_core::supply::{Miss, Patience, Search};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -17,7 +18,7 @@ use super::work::sleep_for;
 use crate::artifacts::receive::Kind;
 use crate::artifacts::{Artifact, Artifacts};
 use crate::chain;
-use crate::holders::{Enough, Error, Holders};
+use crate::holders::{Enough, Holders};
 use crate::metrics;
 use crate::view::Published;
 
@@ -32,6 +33,8 @@ pub struct Supply {
     pub published: watch::Receiver<Arc<Published>>,
     /// The director.
     pub inbox: Inbox<Input>,
+    /// How long whoever doesn't answer is waited for.
+    pub patience: Patience,
 }
 
 impl Supply {
@@ -57,7 +60,7 @@ impl Supply {
     /// Fetches what lacks, again and again after longer and longer waits, or as soon as something changes.
     async fn fetch(mut self) {
         let (mut held, mut peers) = (self.artifacts.watch(), self.holders.watch());
-        let (mut said, mut failures) = (BTreeMap::new(), 0);
+        let (mut said, mut search) = (BTreeMap::new(), Search::new(self.patience));
         loop {
             let seen = Arc::clone(&self.published.borrow_and_update());
             peers.borrow_and_update();
@@ -66,35 +69,28 @@ impl Supply {
                 named(&seen.state).into_iter().filter(|(digest, _)| !here.contains(digest)).collect();
             said.retain(|digest, _| missing.contains_key(digest));
             metrics::artifacts_missing(missing.len());
-            let (mut has_failed, mut nowhere) = (false, BTreeSet::new());
+            let mut missed = BTreeMap::new();
             for (digest, kind) in missing {
-                let Some(error) = self.fetch_one(digest, kind, &mut said).await else { continue };
-                has_failed = true;
-                match error {
-                    // Who doesn't answer may have it, and is waited for a while.
-                    Error::Nowhere { .. } if error.is_certain() || failures >= DOUBTS_MAX => {
-                        nowhere.insert(digest);
-                    }
-                    Error::Nowhere { .. } | Error::Alone(_) => {}
+                if let Some(miss) = self.fetch_one(digest, kind, &mut said).await {
+                    missed.insert(digest, miss);
                 }
             }
             // Its own success is no news.
             metrics::artifacts_missing(said.len());
-            self.holders.give_up(nowhere);
+            let verdict = search.conclude(&missed, rand::random());
+            self.holders.give_up(verdict.lost);
             held.borrow_and_update();
-            failures = if has_failed { failures + 1 } else { 0 };
-            let wait = has_failed.then(|| RETRY.jittered(failures, rand::random()));
             tokio::select! {
-                () = another(&mut self.published, &seen.state) => failures = 0,
+                () = another(&mut self.published, &seen.state) => search.renamed(),
                 Ok(()) = held.changed() => {}
-                Ok(()) = peers.changed() => failures = 0,
-                () = sleep_for(wait) => {}
+                Ok(()) = peers.changed() => search.met(),
+                () = sleep_for(verdict.wait) => {}
             }
         }
     }
 
     /// Answers why it didn't come, if so; the same reason is told once.
-    async fn fetch_one(&self, digest: Digest, kind: Kind, said: &mut BTreeMap<Digest, String>) -> Option<Error> {
+    async fn fetch_one(&self, digest: Digest, kind: Kind, said: &mut BTreeMap<Digest, String>) -> Option<Miss> {
         match self.holders.fetch(&digest, kind).await {
             Ok(from) => {
                 info!(sha256 = %digest, from, "artifact fetched");
@@ -107,7 +103,7 @@ impl Supply {
                     warn!(sha256 = %digest, why, "an artifact is missing: supply it with epicctl bundle push FILE");
                     said.insert(digest, why);
                 }
-                Some(error)
+                Some(error.miss())
             }
         }
     }
@@ -169,6 +165,5 @@ fn digests(held: &mut watch::Receiver<BTreeMap<Digest, Artifact>>) -> BTreeSet<D
     held.borrow_and_update().keys().copied().collect()
 }
 
-/// Rounds in which somebody may not say whether it has an artifact, before it is taken for lost: about half a minute.
-const DOUBTS_MAX: u32 = 5;
+/// How often what was brought here is offered to replicas that lack it.
 const RETRY: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) };

@@ -10,6 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use epic_common::api::Granted;
 use epic_common::ids::{Digest, FrameworkId, InstanceId};
 use epic_common::spec::Platform;
+use epic_common_io::secret::Secret;
 use epic_scheduler_core::request::{Applicant, Request, Wish};
 use epic_scheduler_core::state::platform::Desired;
 use sha2::{Digest as _, Sha256};
@@ -21,7 +22,6 @@ use super::forward::to_leader;
 use super::problem::{Refused, wrong_method};
 use super::{Api, body, push};
 use crate::artifacts::Artifacts;
-use crate::token::Secret;
 use crate::view;
 
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
@@ -123,8 +123,8 @@ pub(super) fn authorize(request: &HttpRequest, api: &Api) -> Result<Secret, Refu
         return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the scheduler has only just started", detail));
     };
     let refuse = |title: &str| {
-        let detail =
-            "send the token as \"Authorization: Bearer TOKEN\"; epicctl takes it from --token-file or EPIC_TOKEN_FILE";
+        let detail = "send the token as \"Authorization: Bearer TOKEN\"; epicctl takes it from the file of --token-file or \
+                      EPIC_TOKEN_FILE, or from EPIC_TOKEN";
         Err(Refused::new(StatusCode::UNAUTHORIZED, title, detail))
     };
     let said = request.headers().get(AUTHORIZATION).map(|said| said.as_bytes());

@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use epic_common::api::{ArtifactView, LackingView};
 use epic_common::ids::Digest;
 use epic_common::spec::BundleSource;
+use epic_common_io::secret::Secret;
 
 use super::Api;
 use super::platform::authorize;
@@ -13,7 +14,6 @@ use super::problem::{Refused, wrong_method};
 use crate::artifacts::receive::{self, Announced, Error, Kind, Pace};
 use crate::chain;
 use crate::holders::{Enough, FORWARDED, Held, Lacking};
-use crate::token::Secret;
 
 pub(super) fn configure(cfg: &mut web::ServiceConfig) {
     let resource = web::resource("/api/v2/artifacts/{sha256}");

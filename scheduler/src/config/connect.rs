@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use epic_common_io::secret::{self, Named, Secret, Source};
 use epic_common_io::tls;
 
 use crate::mesos::masters::ZooKeeperPath;
-use crate::secret::{self, Named, Source};
-use crate::token::Secret;
 use crate::zookeeper::{Client, Connect, PemError, Sasl, Tls};
 
 /// How to speak with the servers of `--zk`.

@@ -1,7 +1,8 @@
 //! Which secrets a scheduler was given, and which it lacks.
 
+use epic_common_io::secret::{Named, Source};
+
 use super::{Config, Error};
-use crate::secret::{Named, Source};
 
 /// Where the secrets of a scheduler are.
 #[derive(Clone, Debug, Default)]

@@ -6,10 +6,9 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use epic_common_io::secret::Source;
 use reqwest::RequestBuilder;
 use tracing::warn;
-
-use crate::secret::Source;
 
 /// A principal and its secret, for HTTP basic authentication.
 #[derive(Clone)]
@@ -131,6 +130,8 @@ const SECRET_BYTES_MAX: u64 = 4 << 10;
 
 #[cfg(test)]
 mod tests {
+    use epic_common_io::secret::Secret;
+
     use super::*;
 
     #[test]
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn a_variable_is_held_to_the_same_and_named() {
         let check = |text: &str| {
-            let value = crate::token::Secret::new(text.to_owned());
+            let value = Secret::new(text.to_owned());
             let loaded = Credentials::load("epic", Source::Variable { name: "EPIC_SECRET", value });
             loaded.map(|credentials| credentials.secret).map_err(|error| error.to_string())
         };

@@ -12,4 +12,5 @@ mod reads;
 mod replicas;
 mod server;
 mod streaming;
+mod supply;
 mod view;

@@ -22,7 +22,7 @@ use crate::fixture::{History, bundle, demo};
 use crate::server::{Server, TOKEN, grant, problem};
 
 /// A bundle's bytes and digest.
-fn made() -> (Vec<u8>, Digest) {
+pub(crate) fn made() -> (Vec<u8>, Digest) {
     let folder = TempDir::new().unwrap();
     let bytes = fs::read(bundle(folder.path())).unwrap();
     let digest = Digest(Sha256::digest(&bytes).into());

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use epic_common_io::http::ClientOptions;
+use epic_common_io::secret::Source;
 use epic_proto::mesos::v1;
 use epic_proto::mesos::v1::scheduler::event::{self, Type};
 use epic_proto::mesos::v1::scheduler::{Call, Event};
 use epic_scheduler::mesos::client::Client;
 use epic_scheduler::mesos::credentials::Credentials;
 use epic_scheduler::mesos::masters::Masters;
-use epic_scheduler::secret::Source;
 use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

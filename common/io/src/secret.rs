@@ -3,7 +3,29 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::token::Secret;
+/// A secret itself, as somebody has said it; it is shown nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes what was said.
+    #[must_use]
+    pub const fn new(said: String) -> Self {
+        Self(said)
+    }
+
+    /// Returns it, for whoever has to be told.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
 
 /// Where one secret is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,30 +64,43 @@ pub enum Error {
 
 /// A secret as people know it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Named {
+pub struct Named {
     /// The option that names its file.
-    pub(crate) option: &'static str,
+    pub option: &'static str,
     /// The variable that holds it.
-    pub(crate) variable: &'static str,
+    pub variable: &'static str,
     /// What it is, for people.
-    pub(crate) what: &'static str,
+    pub what: &'static str,
 }
 
 impl Named {
     /// Chooses between the file that was named and the variable of this process, which holds the secret only if its file
     /// isn't named.
-    pub(crate) fn source(self, file: Option<&PathBuf>) -> Result<Option<Source>, Error> {
+    ///
+    /// # Errors
+    ///
+    /// Both give it, or the variable holds no text.
+    pub fn source(self, file: Option<&PathBuf>) -> Result<Option<Source>, Error> {
         self.choose(file, self.value()?)
     }
 
-    /// Returns what the variable of this process holds.
-    pub(crate) fn value(self) -> Result<Option<Secret>, Error> {
+    /// Returns what the variable of this process holds, without white space around it.
+    ///
+    /// # Errors
+    ///
+    /// It holds no text.
+    pub fn value(self) -> Result<Option<Secret>, Error> {
         let Some(value) = std::env::var_os(self.variable) else { return Ok(None) };
         let text = value.into_string().map_err(|_| Error::NotText { name: self.variable })?;
         Ok(Some(Secret::new(text.trim().to_owned())))
     }
 
-    pub(crate) fn choose(self, file: Option<&PathBuf>, value: Option<Secret>) -> Result<Option<Source>, Error> {
+    /// As [`source`](Self::source), for whoever knows what the variable holds.
+    ///
+    /// # Errors
+    ///
+    /// Both give it.
+    pub fn choose(self, file: Option<&PathBuf>, value: Option<Secret>) -> Result<Option<Source>, Error> {
         match (file, value) {
             (Some(file), Some(_)) => {
                 let first = format!("{} {}", self.option, file.display());
