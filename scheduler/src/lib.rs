@@ -7,6 +7,7 @@ pub mod check;
 pub mod config;
 pub mod crash;
 pub mod failure;
+pub mod files;
 pub mod healthcheck;
 pub mod holders;
 pub mod init;

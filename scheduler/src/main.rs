@@ -15,7 +15,7 @@ use epic_scheduler::failure::{Code, Failure};
 use epic_scheduler::marathon::App;
 use epic_scheduler::run::run;
 use epic_scheduler::start::start;
-use epic_scheduler::{healthcheck, init, offline, store};
+use epic_scheduler::{files, healthcheck, init, offline, store};
 
 fn main() -> ExitCode {
     if let Some(checked) = store::check::asked(std::env::args_os()) {
@@ -53,6 +53,7 @@ fn main() -> ExitCode {
     if config.check {
         return ended(&check(&config));
     }
+    files::raise();
     match start(&config).and_then(|ready| actix::System::new().block_on(run(&config, ready))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => ended(&[failure]),

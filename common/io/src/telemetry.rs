@@ -86,5 +86,6 @@ fn spares(thread: Option<&str>) -> bool {
 /// As many as there are places in the program that ask.
 static SPARED: RwLock<Vec<(&str, Spared)>> = RwLock::new(Vec::new());
 
-/// What that library says at lower levels is said better by whoever uses it.
-const DEFAULT: &str = "info,zookeeper_async=warn";
+/// What the one library says at lower levels is said better by whoever uses it; the other has an error for each client
+/// that sends nonsense.
+const DEFAULT: &str = "info,zookeeper_async=warn,actix_http=off";

@@ -12,6 +12,7 @@ mod platform;
 mod problem;
 mod push;
 mod token;
+mod unread;
 
 use std::fmt;
 use std::io;
@@ -20,13 +21,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use epic_common::time::Timestamp;
 use epic_scheduler_core::request::{Answer, Request};
 use rustls::ServerConfig;
+use socket2::SockRef;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::artifacts::Artifacts;
+use crate::files;
 use crate::holders::Holders;
 use crate::metrics::Counts;
 use crate::peers::Peer;
@@ -102,23 +106,26 @@ fn configure(cfg: &mut web::ServiceConfig, api: web::Data<Api>, routes: Routes) 
 /// Serves the interface on `listener`, over TLS if there is `tls`, with one worker until the returned server is stopped;
 /// signals are left alone.
 ///
-/// Connections are bounded to 1,024, handshakes at a time to 256, bodies to 256 KiB, artifacts to what a bundle may have,
-/// and a client that is slow with its handshake or request is cut off.
+/// Connections are bounded to 1,024, or [fewer](files::connections) if this process may have few files; handshakes at a
+/// time to 256, bodies to 256 KiB, artifacts to what a bundle may have. A client that is slow with its handshake or
+/// request, or takes nothing of an answer for a minute, is cut off.
 ///
 /// # Errors
 ///
 /// The listener can't be used.
 pub fn serve(listener: TcpListener, tls: Option<ServerConfig>, routes: Routes, api: Api) -> io::Result<Server> {
     let api = web::Data::new(api);
+    // All that are accepted have it, too. Nothing above TCP sees a client that takes nothing.
+    SockRef::from(&listener).set_tcp_user_timeout(Some(TAKES_WITHIN))?;
     let server = HttpServer::new(move || {
         let api = api.clone();
-        let app = App::new().wrap(actix_web::middleware::from_fn(metering::count));
+        let app = App::new().wrap(from_fn(metering::count)).wrap(from_fn(unread::cut));
         app.configure(|cfg| configure(cfg, api, routes))
     });
     let server = server
         .workers(1)
         .disable_signals()
-        .max_connections(1024)
+        .max_connections(files::connections())
         .keep_alive(Duration::from_secs(30))
         .tls_handshake_timeout(Duration::from_secs(5))
         .client_request_timeout(Duration::from_secs(10))
@@ -130,3 +137,5 @@ pub fn serve(listener: TcpListener, tls: Option<ServerConfig>, routes: Routes, a
     };
     Ok(server.run())
 }
+
+const TAKES_WITHIN: Duration = Duration::from_secs(60);

@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 use epic_scheduler::api::Routes;
 use epic_scheduler::config::healthcheck::Healthcheck;
@@ -20,7 +21,7 @@ use tempfile::TempDir;
 
 use crate::fixture::{History, bundle};
 use crate::push::meet;
-use crate::server::{Server, Way, grant, problem};
+use crate::server::{Server, TOKEN, Way, grant, problem};
 
 const TLS: &str = "--tls-cert-file=unread";
 
@@ -148,4 +149,41 @@ async fn what_is_no_tls_is_cut_off_and_others_are_served_meanwhile() {
     }
     let cut = tokio::task::spawn_blocking(move || (&silent).read(&mut [0; 16]));
     assert!(matches!(cut.await.unwrap(), Ok(0) | Err(_)));
+}
+
+/// Sends the head of a request with a body in pieces, then the rest, and returns the connection once its answer has begun.
+fn begin(address: SocketAddr, head: &str, rest: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = format!("{head} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n{rest}");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut word = [0; 8];
+    stream.read_exact(&mut word).unwrap();
+    assert_eq!(&word, b"HTTP/1.1", "{head}");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_to_its_end_ends_with_the_answer() {
+    let server = Server::start(History::demo(0).published, grant);
+    let address = server.address;
+    let cut = tokio::task::spawn_blocking(move || {
+        let artifact = format!("PUT /api/v2/artifacts/{}", "0".repeat(64));
+        let heads = ["GET /healthz", "DELETE /healthz", "PUT /nowhere", "PUT /api/v2/platform", &artifact];
+        let all = heads.map(|head| ["\r\n", "\r\n1\r\nx\r\n"].map(|piece| (head, piece, begin(address, head, piece))));
+        for (head, piece, mut stream) in all.into_iter().flatten() {
+            // A reset is as good an end; a time-out is none.
+            let read = stream.read_to_end(&mut Vec::new());
+            let is_over = read.as_ref().map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |_| true);
+            assert!(is_over, "{head} {piece:?}: {read:?}");
+        }
+        // One that was read leaves the connection to what comes next.
+        let rest = format!("Authorization: Bearer {TOKEN}\r\n\r\n1\r\nx\r\n0\r\n\r\n");
+        let mut stream = begin(address, "PUT /api/v2/platform", &rest);
+        stream.write_all(b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).unwrap();
+        assert!(rest.starts_with(" 400") && rest.contains("no such path"), "{rest}");
+    });
+    cut.await.unwrap();
 }

@@ -21,6 +21,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Method, Response};
 use rustls::ServerConfig;
 use sha2::{Digest as _, Sha256};
+use socket2::SockRef;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
@@ -121,7 +122,11 @@ impl Server {
             clock: Arc::new(|| Timestamp(5_000_000)),
             counts: metrics::install().unwrap(),
         };
+        let listening = listener.try_clone().unwrap();
         let server = serve(listener, tls, routes, api).unwrap();
+        // Whoever takes nothing of an answer is cut off by TCP, since accepted connections have it, too.
+        assert_eq!(SockRef::from(&listening).tcp_user_timeout().unwrap(), Some(Duration::from_secs(60)));
+        drop(listening);
         let handle = server.handle();
         tokio::spawn(server);
         let client = epic_common_io::http::clients(&epic_common_io::http::ClientOptions::default()).unwrap().calls;
