@@ -1,13 +1,17 @@
 #!/bin/bash
 # Makes the secrets of docker/compose.yaml in a folder, each of them once: secrets.sh [FOLDER]
 #
+# FOLDER is by default secrets beside this script, where the compose file looks for it.
 # Compose mounts these files as they are, so they belong to the user in the images, and making them needs root.
 set -euo pipefail
-cd "$(dirname "$0")"
-folder=${1:-secrets}
+folder=${1:-$(dirname "$0")/secrets}
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 put() { # name; its content is on stdin
-  [ -e "$folder/$1" ] || { cat > "$folder/.$1"; chown 65532:65532 "$folder/.$1"; mv "$folder/.$1" "$folder/$1"; }
+  # Read in any case: whoever writes to a pipe that nobody reads is killed.
+  cat > "$folder/.$1"
+  chown 65532:65532 "$folder/.$1"
+  mv --no-clobber "$folder/.$1" "$folder/$1"
+  rm -f "$folder/.$1"
 }
 
 umask 077

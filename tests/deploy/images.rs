@@ -169,3 +169,22 @@ fn the_compose_file_is_understood_by_both_versions_of_compose() {
         assert_eq!(said, "", "{compose}");
     }
 }
+
+#[test]
+fn secrets_are_made_once_where_one_is_missing_below_the_callers_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = || {
+        let script = crate::tools::root().join("docker/secrets.sh");
+        let made = std::process::Command::new(script).arg("made/here").current_dir(folder.path()).output().unwrap();
+        assert!(made.status.success(), "{}: {}", made.status, String::from_utf8_lossy(&made.stderr));
+        let names = ["token", "mesos-secret", "mesos-credentials", "zk-digest"];
+        names.map(|name| std::fs::read_to_string(folder.path().join("made/here").join(name)).unwrap())
+    };
+    let [token, secret, credentials, digest] = made();
+    assert!(credentials.contains(&format!("\"{secret}\"")), "the master knows another secret: {credentials}");
+    std::fs::remove_file(folder.path().join("made/here/zk-digest")).unwrap();
+    let [same_token, same_secret, same_credentials, another_digest] = made();
+    assert_eq!([token, secret, credentials], [same_token, same_secret, same_credentials]);
+    assert_ne!(digest, another_digest);
+    assert_eq!(std::fs::read_dir(folder.path().join("made/here")).unwrap().count(), 4, "nothing half made is left");
+}

@@ -2,6 +2,10 @@
 
 {{- define "epic-mesos.checks" -}}
 {{- $v := .Values -}}
+{{- $full := include "epic-mesos.fullname" . }}
+{{- if or (not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $full)) (not (kindIs "string" (printf "name: %s" $full | fromYaml).name)) }}
+{{- fail (printf "the objects would be called %s, which is no name for a Service: set fullnameOverride to one of a-z, 0-9 and - that begins with a letter" $full) }}
+{{- end }}
 {{- if and (not $v.mesos.master) (not $v.mesos.masterSecret.name) }}
 {{- fail "mesos.master is needed: host:port of the Mesos masters, or zk://host:port/path; or name a Secret that holds it as mesos.masterSecret.name" }}
 {{- end }}
@@ -48,6 +52,9 @@
 {{- if and $v.service.nodePort (eq $v.service.type "ClusterIP") }}
 {{- fail (printf "service.nodePort %v needs service.type NodePort or LoadBalancer; it is ClusterIP" $v.service.nodePort) }}
 {{- end }}
+{{- if and (eq $v.agents.advertise "nodePort") (eq (int $v.service.nodePort) (int $v.agents.nodePort)) }}
+{{- fail (printf "service.nodePort and agents.nodePort are both %v: each Service needs a port of its own on the nodes" $v.agents.nodePort) }}
+{{- end }}
 {{- if and $v.bundle.file (not $v.bundle.existingClaim) }}
 {{- fail (printf "bundle.file %s needs the volume that it is on: set bundle.existingClaim" $v.bundle.file) }}
 {{- end }}
@@ -60,6 +67,12 @@
 {{- if or (hasPrefix "app.kubernetes.io/" $label) (hasPrefix "helm.sh/" $label) }}
 {{- fail (printf "%s sets %s, which is the chart's own: take another label" $name $label) }}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- range $v.extraArgs }}
+{{- $option := regexFind "^--[a-z0-9-]+" . }}
+{{- if has (printf "EPIC_%s" (trimPrefix "--" $option | upper | replace "-" "_")) (include "epic-mesos.ownEnv" $ | fromYamlArray) }}
+{{- fail (printf "extraArgs sets %s, which the chart sets itself: use the value that stands for it" $option) }}
 {{- end }}
 {{- end }}
 {{- range $v.extraEnv }}

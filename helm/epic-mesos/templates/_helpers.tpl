@@ -23,15 +23,15 @@
 {{- end -}}
 
 {{- define "epic-mesos.selector" -}}
-app.kubernetes.io/name: {{ include "epic-mesos.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "epic-mesos.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: scheduler
 {{- end -}}
 
 {{- define "epic-mesos.common" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/name: {{ include "epic-mesos.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "epic-mesos.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: epic-mesos
@@ -96,9 +96,9 @@ app.kubernetes.io/component: scheduler
 {{- define "epic-mesos.file" -}}
 {{- $from := index . 0 }}{{ $made := index . 1 }}{{ $file := index . 2 -}}
 - secret:
-    name: {{ default $made $from.existingSecret }}
+    name: {{ default $made $from.existingSecret | quote }}
     items:
-      - key: {{ ternary $from.key $file (ne $from.existingSecret "") }}
+      - key: {{ ternary $from.key $file (ne (default "" $from.existingSecret) "") | quote }}
         path: {{ $file }}
 {{- end -}}
 
@@ -145,7 +145,7 @@ app.kubernetes.io/component: scheduler
 {{- with .Values.zookeeper.tls -}}
 - name: zookeeper-tls
   secret:
-    secretName: {{ .existingSecret }}
+    secretName: {{ .existingSecret | quote }}
     defaultMode: 0440
     items:
       - key: ca.crt
@@ -161,9 +161,9 @@ app.kubernetes.io/component: scheduler
 
 {{- define "epic-mesos.podSecurityContext" -}}
 runAsNonRoot: true
-runAsUser: {{ .Values.securityContext.runAsUser }}
-runAsGroup: {{ .Values.securityContext.fsGroup }}
-fsGroup: {{ .Values.securityContext.fsGroup }}
+runAsUser: {{ int64 .Values.securityContext.runAsUser }}
+runAsGroup: {{ int64 .Values.securityContext.fsGroup }}
+fsGroup: {{ int64 .Values.securityContext.fsGroup }}
 fsGroupChangePolicy: OnRootMismatch
 seccompProfile:
   type: RuntimeDefault

@@ -62,7 +62,12 @@ pub(super) fn values_of(set: &str) -> PathBuf {
 ///
 /// Helm refuses it.
 pub(super) fn rendered(set: &str) -> String {
-    let rendered = Helm::newer().template(&values_of(set), &[]);
+    rendered_for(set, "1.35")
+}
+
+/// As [`rendered`], for a cluster of such a version.
+pub(super) fn rendered_for(set: &str, version: &str) -> String {
+    let rendered = Helm::newer().template(&values_of(set), &["--kube-version", version]);
     rendered.unwrap_or_else(|why| panic!("{set} can't be rendered: {why}"))
 }
 

@@ -7,6 +7,7 @@ mod golden;
 mod judged;
 mod mutants;
 mod objects;
+mod odd;
 mod options;
 mod page;
 mod refused;

@@ -4,11 +4,13 @@
 pub(super) type Mutant = (&'static str, &'static str, &'static str);
 
 /// Those that the schema refuses.
-pub(super) const WRONG: [Mutant; 45] = [
+pub(super) const WRONG: [Mutant; 48] = [
     ("replica", "3", "replica"),
     ("replicas", "0", "replicas"),
     ("replicas", "\"3\"", "replicas"),
     ("replicas", "16", "replicas"),
+    ("replicas", "null", "replicas"),
+    ("securityContext.runAsUser", "null", "runAsUser"),
     ("image.repo", "\"x\"", "repo"),
     ("image.repository", "\"epic scheduler\"", "repository"),
     ("image.digest", "\"sha256:12\"", "digest"),
@@ -47,13 +49,14 @@ pub(super) const WRONG: [Mutant; 45] = [
     ("spread.hosts", "\"hard\"", "hosts"),
     ("securityContext.runAsUser", "0", "runAsUser"),
     ("networkPolicy.agents", "[\"10.0.0.1\"]", "agents"),
+    ("networkPolicy.apiFrom", "[{}]", "apiFrom"),
     ("podDisruptionBudget.minAvailable", "2", "minAvailable"),
     ("metrics.serviceMonitor.interval", "\"often\"", "interval"),
     ("metrics.prometheusRule.runbookBase", "\"docs/runbooks\"", "runbookBase"),
 ];
 
 /// Values that are right alone and wrong together, and a part of what is said.
-pub(super) const UNFIT: [(&[(&str, &str)], &str); 24] = [
+pub(super) const UNFIT: [(&[(&str, &str)], &str); 26] = [
     (&[("mesos.master", "\"\"")], "mesos.master is needed"),
     (&[("mesos.masterSecret.name", "\"m\"")], "mesos.master and mesos.masterSecret.name (m) both"),
     (&[("zookeeper.url", "\"\"")], "zookeeper.url is needed"),
@@ -84,6 +87,11 @@ pub(super) const UNFIT: [(&[(&str, &str)], &str); 24] = [
     ),
     (&[("extraEnv", "[{\"name\": \"EPIC_ZK\"}]")], "extraEnv sets EPIC_ZK"),
     (&[("extraEnv", "[{\"name\": \"POD_IP\"}]")], "extraEnv sets POD_IP"),
+    (&[("extraArgs", "[\"--tls-cert-file=x\"]")], "extraArgs sets --tls-cert-file, which the chart sets itself"),
+    (
+        &[("agents.advertise", "\"nodePort\""), ("service.type", "\"NodePort\""), ("service.nodePort", "30881")],
+        "service.nodePort and agents.nodePort are both 30881",
+    ),
     (&[("networkPolicy.egress.enabled", "true")], "networkPolicy.egress.zookeeper is empty"),
     (
         &[("networkPolicy.egress.enabled", "true"), ("networkPolicy.egress.zookeeper", "[\"10.0.0.0/8\"]")],

@@ -92,6 +92,8 @@ fn a_token_that_nobody_gives_is_made_and_outlives_the_release() {
     assert_eq!(one.text("/data/token").len(), 64, "{one:?}");
     assert_ne!(one.text("/data/token"), other.text("/data/token"));
     assert_eq!(one.text("/metadata/annotations/helm.sh~1resource-policy"), "keep", "the journal takes no other");
+    // A rollback writes all objects of the release as they were, and would bring an old token back.
+    assert_eq!(one.text("/metadata/annotations/helm.sh~1hook"), "pre-install,pre-upgrade", "no object of the release");
     let (_, given) = all().iter().find(|(set, _)| *set == "least").unwrap();
     assert!(only(given, "Secret").at("/metadata/annotations").is_null());
 }

@@ -158,7 +158,10 @@ fn certificates_are_trusted_before_they_are_shown() {
 #[test]
 fn a_disruption_takes_one_replica_away() {
     for (set, objects) in all().iter().filter(|(set, _)| *set != "everything") {
-        assert_eq!(only(objects, "PodDisruptionBudget").at("/spec/maxUnavailable"), 1, "{set}");
+        let budget = only(objects, "PodDisruptionBudget");
+        assert_eq!(budget.at("/spec/maxUnavailable"), 1, "{set}");
+        // Else no node could be drained while all replicas wait for ZooKeeper.
+        assert_eq!(budget.at("/spec/unhealthyPodEvictionPolicy"), "AlwaysAllow", "{set}");
         assert_eq!(only(objects, "StatefulSet").text("/spec/podManagementPolicy"), "Parallel", "{set}");
     }
 }

@@ -77,7 +77,7 @@ fn examples_are_configurations_of_prometheus() {
 fn of_what_kubernetes_tells_only_replicas_are_scraped_and_know_their_release() {
     install();
     let pod = "__meta_kubernetes_namespace: prod, __meta_kubernetes_pod_name: demo-epic-mesos-0, \
-               __meta_kubernetes_pod_label_app_kubernetes_io_name: epic-mesos, \
+               __meta_kubernetes_pod_label_app_kubernetes_io_part_of: epic-mesos, \
                __meta_kubernetes_pod_label_app_kubernetes_io_instance: demo, \
                __meta_kubernetes_pod_annotation_prometheus_io_scheme: https";
     let annotated = "__meta_kubernetes_pod_annotation_prometheus_io_scrape: 'true'";
@@ -88,7 +88,7 @@ fn of_what_kubernetes_tells_only_replicas_are_scraped_and_know_their_release() {
   targets: ['10.1.2.3:8081']
 - labels: {{{pod}, __meta_kubernetes_pod_container_port_name: http}}
   targets: ['10.1.2.4:8080']
-- labels: {{__meta_kubernetes_pod_label_app_kubernetes_io_name: other, {annotated}}}
+- labels: {{__meta_kubernetes_pod_label_app_kubernetes_io_part_of: other, {annotated}}}
   targets: ['10.1.2.5:8080']
 "
     );
