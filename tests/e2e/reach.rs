@@ -7,14 +7,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, ensure};
 use epic_common_io::bundle;
 use epic_tests::cluster::Cluster;
-use epic_tests::epic::{PATIENCE, built, repository};
+use epic_tests::epic::{PATIENCE, built};
+use epic_tests::http;
 use epic_tests::place::Place;
-use epic_tests::process::Program;
 use epic_tests::replicas::tls::{Authority, Signed};
 use epic_tests::replicas::{Crew, Replicas};
 use epic_tests::spec::ClusterSpec;
 use epic_tests::zookeeper::ZooKeeper;
-use epic_tests::{http, kit, wait};
 
 use crate::ha::{as_before, settled, takes_changes};
 
@@ -192,54 +191,4 @@ async fn files_and_ports_that_cannot_be_used_are_named() -> Result<()> {
     let _taken = std::net::TcpListener::bind(&agents)?;
     let taken = [agents.as_str(), "choose another with --listen-agents ADDRESS:PORT"];
     place.refuses(&[("--listen-agents", &agents)], 74, &taken).await
-}
-
-/// The blocks of a page in this language, in order, with a directory of our own for `/etc/epic`, and another address.
-fn printed(page: &str, language: &str, dir: &str, ip: &str) -> Vec<String> {
-    let text = std::fs::read_to_string(repository(page)).unwrap_or_default();
-    let fence = format!("```{language}\n");
-    let blocks = text.split(&fence).skip(1).filter_map(|rest| rest.split("```").next());
-    blocks.map(|block| block.replace("/etc/epic", dir).replace("10.0.0.1", ip)).collect()
-}
-
-/// Runs a block as somebody would type it, with our programs at hand; answers what it prints.
-async fn typed(block: &str) -> Result<String> {
-    let programs = built("epic-scheduler")?.parent().context("it is in a directory")?.display().to_string();
-    let path = std::env::var("PATH").unwrap_or_default();
-    let mut command = tokio::process::Command::new("bash");
-    command.args(["-euo", "pipefail", "-c", block]).env("PATH", format!("{programs}:{path}")).kill_on_drop(true);
-    let output =
-        tokio::time::timeout(PATIENCE, command.output()).await.with_context(|| format!("{block} runs on"))??;
-    ensure!(output.status.success(), "{block}: {}", said(&output));
-    Ok(String::from_utf8(output.stdout)?)
-}
-
-#[tokio::test]
-async fn the_page_on_tls_is_true_as_it_is_printed() -> Result<()> {
-    kit::install("pages")?;
-    let place = Place::new()?;
-    let (dir, ip) = (place.text_of(""), place.listen().ip().to_string());
-    let page = |language| printed("docs/how-to/tls.md", language, dir.trim_end_matches('/'), &ip);
-    let (commands, options) = (page("sh"), page("yaml"));
-    let [authority, certificate, ask, renew, show] = &commands[..] else {
-        anyhow::bail!("the page has other blocks: {commands:?}");
-    };
-    typed(authority).await?;
-    typed(certificate).await?;
-    let file = place.write("scheduler.yaml", options.concat())?;
-    let config = [("--listen", ""), ("--config", file.as_str())];
-    let program = Program::new(built("epic-scheduler")?, place.path("log")).args(place.options(&config));
-    let process = program.start()?;
-    let told = wait::until("all commands of the page work", PATIENCE, async || typed(ask).await);
-    let told = told.await.with_context(|| process.log_tail(20))?;
-    ensure!(told.contains("\nepic_scheduler_certificate_stale 0\n"), "{told}");
-    ensure!(!place.log().contains("is not for the host"), "{}", place.log());
-    let before = typed(show).await?;
-    typed(renew).await?;
-    let renewed = async || {
-        let now = typed(show).await?;
-        ensure!(now != before && now.starts_with("serial="), "still {now}");
-        Ok(())
-    };
-    wait::until("the renewed certificate is shown", PATIENCE, renewed).await.with_context(|| process.log_tail(20))
 }

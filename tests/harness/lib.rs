@@ -13,6 +13,7 @@ pub mod kubernetes;
 pub mod leftovers;
 mod members;
 pub mod model;
+pub mod page;
 pub mod place;
 pub mod process;
 pub mod relay;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use epic_common_io::bundle;
 use epic_tests::cluster::{Cluster, Part};
 use epic_tests::epic::{PATIENCE, built, repository, tasks_in};
+use epic_tests::page::{Notes, Page, Step, unseen};
 use epic_tests::spec::ClusterSpec;
 use epic_tests::{http, kit, wait};
 use tempfile::TempDir;
@@ -18,7 +19,6 @@ use tokio::sync::mpsc;
 
 use crate::hosts::{Hosts, address};
 use crate::orders::{self, Order};
-use crate::page::{Block, Page, unseen};
 use crate::say;
 use crate::unit::Unit;
 
@@ -60,45 +60,43 @@ impl Centre {
             centre.unit(host, "zookeeper")?.start()?;
         }
         let init = "until ssh sched1 epic-scheduler init --zk $ZK --zk-digest-file /etc/epic/zookeeper 2> init.log; do sleep 0.2; done";
-        let init = Block { commands: format!("ZK={ZK}\n{init}\n"), ..Block::default() };
-        centre.type_in(&init).await.context("the journal can't be made")?;
+        centre.type_in(&once(format!("ZK={ZK}\n{init}\n"))).await.context("the journal can't be made")?;
         for host in SCHEDULERS {
             centre.unit(host, "epic-scheduler")?.start()?;
         }
         centre.until_ready().await?;
         let until = "epicctl platform status --server http://sched1:8080 --until-ready";
-        centre.type_in(&Block { commands: until.to_owned(), ..Block::default() }).await?;
+        centre.type_in(&once(until.to_owned())).await?;
         say(&format!("the data centre is there after {:.1} s", begin.elapsed().as_secs_f32()));
         Ok(centre)
     }
 
-    /// Types all that a page says, one block after the other, and compares what is seen.
+    /// Types all that a page says, one block after the other, with what people do beside, and compares what is seen.
     ///
     /// Unless the page takes the platform away, the same tasks must run afterwards.
     ///
     /// # Errors
-    /// A command fails, something isn't seen, or tasks were restarted.
-    pub(crate) async fn follow(&mut self, page: &Page) -> Result<()> {
+    /// A block is neither typed nor noted, a command fails, something isn't seen, or tasks were restarted.
+    pub(crate) async fn follow(&mut self, page: &Page, notes: &Notes) -> Result<()> {
         let before = self.running().await?;
-        for block in &page.blocks {
+        for step in page.steps(notes)? {
             let begin = Instant::now();
-            let typed = self.type_in(block).await;
-            typed.with_context(|| format!("{} line {}\n{}{}", page.path, block.line, block.commands, self.logs()))?;
-            say(&format!("{} line {}: done in {:.1} s", page.path, block.line, begin.elapsed().as_secs_f32()));
+            let typed = self.type_in(&step).await;
+            typed.with_context(|| format!("{} line {}\n{}{}", page.path, step.line, step.commands, self.logs()))?;
+            say(&format!("{} line {}: done in {:.1} s", page.path, step.line, begin.elapsed().as_secs_f32()));
         }
         let after = self.running().await?;
-        let is_removed = after.is_empty() && page.blocks.iter().any(|block| block.commands.contains("uninstall --yes"));
+        let is_removed = after.is_empty() && page.blocks.iter().any(|block| block.text.contains("uninstall --yes"));
         ensure!(before == after || is_removed, "{}: {before:?} ran before, and {after:?} after it", page.path);
         Ok(())
     }
 
-    /// Runs one block in a shell, which begins with what the blocks before it have exported.
-    async fn type_in(&mut self, block: &Block) -> Result<()> {
-        let script = format!("[ ! -e ../exported ] || . ../exported\n{}\nexport -p > ../exported\n", block.commands);
+    /// Runs one step in a shell, which begins with what the steps before it have exported.
+    async fn type_in(&mut self, step: &Step) -> Result<()> {
         let shown = self.hosts.home().join("../shown");
         let output = File::create(&shown)?;
         let mut command = Command::new("/bin/bash");
-        command.args(["-euo", "pipefail", "-c", &script]).env_clear().envs(self.hosts.env());
+        command.args(["-c", &step.script("../exported")]).env_clear().envs(self.hosts.env());
         command.current_dir(self.hosts.home()).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let mut child = command.kill_on_drop(true).spawn()?;
         let end = tokio::time::sleep(BLOCK_WITHIN);
@@ -112,7 +110,7 @@ impl Centre {
         };
         let shown = fs::read_to_string(&shown)?;
         ensure!(status.success(), "{status}: {shown}");
-        let missing = unseen(&block.seen, &shown);
+        let missing = unseen(&step.seen, &shown);
         ensure!(missing.is_none(), "{:?} isn't seen: {shown}", missing.unwrap_or_default());
         Ok(())
     }
@@ -192,6 +190,11 @@ impl Centre {
         let schedulers = self.units.iter().filter(|unit| SCHEDULERS.iter().any(|host| unit.is(host, "epic-scheduler")));
         schedulers.filter_map(|unit| unit.log_tail().ok()).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// Commands that no page tells.
+fn once(commands: String) -> Step {
+    Step { line: 0, commands, seen: Vec::new() }
 }
 
 /// Writes what was set up before any page begins.

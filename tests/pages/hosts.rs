@@ -10,17 +10,17 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use epic_tests::epic::{built, repository};
 
-/// Every host with the last byte of its address; `admin` is where people type.
-pub(crate) const HOSTS: [(&str, u8); 9] = [
-    ("admin", 10),
-    ("zk1", 11),
-    ("zk2", 12),
-    ("zk3", 13),
-    ("zk4", 14),
-    ("sched1", 21),
-    ("sched2", 22),
-    ("sched3", 23),
-    ("master1", 31),
+/// Every host with its address, those of schedulers as pages print them; `admin` is where people type.
+pub(crate) const HOSTS: [(&str, Ipv4Addr); 9] = [
+    ("admin", Ipv4Addr::new(127, 0, 20, 10)),
+    ("zk1", Ipv4Addr::new(127, 0, 20, 11)),
+    ("zk2", Ipv4Addr::new(127, 0, 20, 12)),
+    ("zk3", Ipv4Addr::new(127, 0, 20, 13)),
+    ("zk4", Ipv4Addr::new(127, 0, 20, 14)),
+    ("sched1", Ipv4Addr::new(10, 0, 0, 1)),
+    ("sched2", Ipv4Addr::new(10, 0, 0, 2)),
+    ("sched3", Ipv4Addr::new(10, 0, 0, 3)),
+    ("master1", Ipv4Addr::new(127, 0, 20, 31)),
 ];
 
 /// The files of all hosts.
@@ -41,8 +41,13 @@ impl Hosts {
         sh(&format!("mount -t tmpfs -o mode=755 tmpfs {}", root.display()))?;
         let hosts = Self { root: root.to_owned() };
         hosts.write_tools()?;
-        for (name, _) in HOSTS {
+        for (name, address) in HOSTS {
+            if !address.is_loopback() {
+                sh(&format!("ip addr add {address}/32 dev lo"))?;
+            }
             hosts.make_one(name)?;
+            // Pages name hosts by their addresses, too.
+            symlink(name, root.join(address.to_string()))?;
         }
         // Whoever is on no host is where people type.
         for (part, at) in PARTS {
@@ -147,8 +152,7 @@ impl Hosts {
 
 /// Returns a host's address.
 pub(crate) fn address(host: &str) -> Ipv4Addr {
-    let last = HOSTS.iter().find(|(name, _)| *name == host).map_or(1, |(_, last)| *last);
-    Ipv4Addr::new(127, 0, 20, last)
+    HOSTS.iter().find(|(name, _)| *name == host).map_or(Ipv4Addr::LOCALHOST, |(_, address)| *address)
 }
 
 fn sh(command: &str) -> Result<()> {

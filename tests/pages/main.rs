@@ -7,7 +7,6 @@
 mod centre;
 mod hosts;
 mod orders;
-mod page;
 mod unit;
 
 use std::os::unix::process::CommandExt as _;
@@ -17,7 +16,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result};
 
 use centre::Centre;
-use page::Page;
+use epic_tests::page::{Notes, Page};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -48,12 +47,15 @@ fn outside(pages: &[String]) -> Result<()> {
 }
 
 fn inside(pages: &[String]) -> Result<()> {
-    let pages = pages.iter().map(|path| Page::read(&PathBuf::from(path))).collect::<Result<Vec<_>>>()?;
+    let mut all = Vec::new();
+    for path in pages.iter().map(PathBuf::from) {
+        all.push((Page::read(&path)?, Notes::of(&path)?));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut centre = Centre::open().await?;
-        for page in &pages {
-            centre.follow(page).await?;
+        for (page, notes) in &all {
+            centre.follow(page, notes).await?;
         }
         Ok(())
     })
