@@ -107,6 +107,11 @@ pub struct Config {
     #[arg(long, env = "EPIC_UNREACHABLE_AFTER", default_value = "5m", value_parser = duration)]
     pub unreachable_after: Duration,
 
+    /// How long a start waits for files of certificates and secrets that it can't use yet: 0s to 4m. A pair that is being
+    /// replaced is none for a moment, and a volume may be mounted late
+    #[arg(long, env = "EPIC_WAIT_FOR_FILES", value_name = "DURATION", default_value = "10s", value_parser = file_wait)]
+    pub wait_for_files: Duration,
+
     /// How log lines are written
     #[arg(long, env = "EPIC_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
@@ -233,6 +238,12 @@ fn session_timeout(text: &str) -> Result<Duration, String> {
 fn leading_time(text: &str) -> Result<Duration, String> {
     let asked = duration(text).map_err(|error| error.to_string())?;
     if asked >= LEADING_TIME_MIN { Ok(asked) } else { Err("it must be at least 10s".to_owned()) }
+}
+
+/// Reads for how long files are waited for; those who start services give up soon after.
+fn file_wait(text: &str) -> Result<Duration, String> {
+    let asked = duration(text).map_err(|error| error.to_string())?;
+    if asked <= Duration::from_secs(240) { Ok(asked) } else { Err("it must be at most 4m".to_owned()) }
 }
 
 /// Checks a role as Mesos does, which would refuse it only once we are connected.

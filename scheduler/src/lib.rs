@@ -23,6 +23,7 @@ pub mod reach;
 pub mod replica;
 pub mod run;
 pub mod seed;
+pub mod settle;
 pub mod start;
 pub mod store;
 pub mod token;

@@ -14,6 +14,7 @@ use epic_scheduler::config::{self, Config, LogFormat};
 use epic_scheduler::failure::{Code, Failure};
 use epic_scheduler::marathon::App;
 use epic_scheduler::run::run;
+use epic_scheduler::settle::settle;
 use epic_scheduler::start::start;
 use epic_scheduler::{files, healthcheck, init, offline, store};
 
@@ -54,7 +55,9 @@ fn main() -> ExitCode {
         return ended(&check(&config));
     }
     files::raise();
-    match start(&config).and_then(|ready| actix::System::new().block_on(run(&config, ready))) {
+    let system = actix::System::new();
+    system.block_on(settle(&config));
+    match start(&config).and_then(|ready| system.block_on(run(&config, ready))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => ended(&[failure]),
     }

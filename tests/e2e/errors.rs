@@ -9,6 +9,7 @@ use epic_common::api::PlatformView;
 use epic_common_io::bundle;
 use epic_tests::epic::PATIENCE;
 use epic_tests::place::{Mount, Place};
+use epic_tests::wait;
 use nix::sys::signal::Signal;
 use sha2::{Digest as _, Sha256};
 
@@ -311,5 +312,36 @@ async fn a_file_that_differs_or_went_bad_later_is_reported_and_changes_nothing()
         place.log().lines().filter(|line| line.contains("differs")).count() == lines,
         "the same file differs in nothing"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_that_comes_late_is_waited_for_and_one_that_does_not_is_not_waited_for_for_ever() -> Result<()> {
+    let place = Place::new()?;
+    let (token, file) = (place.path("mount/token"), place.text_of("mount/token"));
+    let says = "waiting for a file that can't be used yet";
+    let said = place.run(&[("--token-file", &file), ("--wait-for-files", "1s")], &[]).await?;
+    ensure!(said.code == Some(USAGE) && said.lines.len() == 1, "{:?}: {}", said.code, said.stderr);
+    ensure!(said.lines[0].contains(&format!("cannot read token file {file}: No such file")), "{}", said.stderr);
+    ensure!(said.stderr.matches(says).count() == 1, "it is told once: {}", said.stderr);
+
+    let options = [("--token-file", file.as_str()), ("--wait-for-files", "1m")];
+    let mount = async {
+        wait::until("it waits", PATIENCE, async || {
+            ensure!(place.log().contains(says), "{}", place.log());
+            Ok(())
+        })
+        .await?;
+        fs::create_dir(place.path("mount"))?;
+        fs::write(place.path("mount/part"), "0123456789abcdef\n")?;
+        fs::set_permissions(place.path("mount/part"), fs::Permissions::from_mode(0o600))?;
+        fs::rename(place.path("mount/part"), token)?;
+        anyhow::Ok(())
+    };
+    let (started, mounted) = tokio::join!(place.starts(&options), mount);
+    mounted?;
+    let (mut process, _view) = started?;
+    ensure!(place.log().matches(says).count() == 1, "{}", place.log());
+    process.kill();
     Ok(())
 }

@@ -101,6 +101,8 @@ impl Place {
             ("--listen", self.listen.to_string()),
             ("--platform", self.text_of("platform.yaml")),
             ("--executor", "/bin/true".to_owned()),
+            // What a test has made wrong stays wrong.
+            ("--wait-for-files", "0s".to_owned()),
         ];
         for (flag, value) in changes {
             options.retain(|(known, _)| known != flag);

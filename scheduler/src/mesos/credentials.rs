@@ -85,6 +85,14 @@ impl Credentials {
     }
 }
 
+/// Says whether the secret can be taken from where it is, and nothing of who else can.
+///
+/// # Errors
+/// The file or the variable can't be used.
+pub(crate) fn look(source: &Source) -> Result<(), Error> {
+    secret(source).map(drop)
+}
+
 fn secret(source: &Source) -> Result<String, Error> {
     let text = match source {
         Source::File(file) => read(file)?,

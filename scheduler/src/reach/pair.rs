@@ -70,6 +70,11 @@ pub(super) fn read(files: &PairFiles) -> Result<Contents, Error> {
     Ok(Contents { cert: bytes(CERT, &files.cert)?, key: bytes(KEY, &files.key)? })
 }
 
+/// Says whether the files can be shown as they are now.
+pub(crate) fn look(files: &PairFiles) -> Result<(), Error> {
+    read(files)?.pair(files).map(drop)
+}
+
 impl Contents {
     /// Takes the contents for what they should be.
     pub(super) fn pair(&self, files: &PairFiles) -> Result<Pair, Error> {
