@@ -353,6 +353,7 @@ fn environment(flag: &str) -> Option<String> {
 const LEADING_TIME_MIN: Duration = Duration::from_secs(10);
 
 pub mod connect;
+pub mod file;
 pub mod healthcheck;
 pub mod init;
 mod launcher;

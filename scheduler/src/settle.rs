@@ -53,7 +53,7 @@ fn master(config: &Config) -> Option<Failure> {
 fn zookeeper(config: &Config) -> Option<Failure> {
     use connect::Error as E;
     match config.connect.connect(config.zk.as_ref()?, config.zk_session_timeout) {
-        Err(error @ (E::Unreadable { .. } | E::Content { .. })) => Some(Failure::new(Code::Usage, &error)),
+        Err(E::File(error)) => Some(Failure::new(Code::Usage, &error)),
         Ok(_) | Err(E::Client { .. } | E::Lacks { .. } | E::Variable { .. } | E::Secret(_) | E::Host { .. }) => None,
     }
 }
@@ -91,11 +91,24 @@ mod tests {
 
     use super::*;
 
-    /// Makes a certificate and its key.
-    fn made() -> (String, String) {
+    /// A certificate and its key.
+    struct Made(String, String);
+
+    fn made() -> Made {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+        Made(params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    impl Made {
+        /// Says what a file has to hold, in the words of [`FILES`].
+        fn contents<'a>(&'a self, right: &'a str) -> &'a str {
+            match right {
+                "C" => &self.0,
+                "K" => &self.1,
+                text => text,
+            }
+        }
     }
 
     /// A scheduler that is told of a file for everything that a file can be named for, of which none is there.
@@ -141,7 +154,7 @@ mod tests {
     fn each_file_that_lacks_or_is_being_written_is_waited_for() {
         let folder = TempDir::new().unwrap();
         let config = config(folder.path(), "10s");
-        let (cert, key) = made();
+        let pair = made();
         for (option, right) in FILES {
             let path = folder.path().join(&option[2..]).display().to_string();
             let absent = why(&config);
@@ -149,15 +162,7 @@ mod tests {
             put(folder.path(), option, "");
             let empty = why(&config);
             assert!(!empty.is_empty() && empty != absent, "{option}: {empty}");
-            put(
-                folder.path(),
-                option,
-                match right {
-                    "C" => &cert,
-                    "K" => &key,
-                    text => text,
-                },
-            );
+            put(folder.path(), option, pair.contents(right));
         }
         assert_eq!(why(&config), "");
         put(folder.path(), "--tls-key-file", &made().1);
@@ -167,22 +172,14 @@ mod tests {
     #[tokio::test]
     async fn a_pair_that_is_none_for_a_moment_is_waited_for_and_what_stays_wrong_is_not() {
         let folder = TempDir::new().unwrap();
-        let (cert, key) = made();
+        let pair = made();
         for (option, right) in FILES {
-            put(
-                folder.path(),
-                option,
-                match right {
-                    "C" => &cert,
-                    "K" => &key,
-                    text => text,
-                },
-            );
+            put(folder.path(), option, pair.contents(right));
         }
         let config = |wait| config(folder.path(), wait);
         let at_once = Duration::from_secs(2);
         tokio::time::timeout(at_once, settle(&config("4m"))).await.expect("nothing is to be waited for");
-        let (newer, its_key) = made();
+        let Made(newer, its_key) = made();
         put(folder.path(), "--tls-cert-file", &newer);
         tokio::time::timeout(at_once, settle(&config("0s"))).await.expect("it is told not to wait");
         let waits = config("4m");

@@ -1,7 +1,5 @@
 //! What the scheduler and `init` are told of how to speak with ZooKeeper.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +7,7 @@ use clap::Args;
 use epic_common_io::secret::{self, Named, Secret, Source};
 use epic_common_io::tls;
 
+use super::file::{self, OptionFile};
 use crate::mesos::masters::ZooKeeperPath;
 use crate::zookeeper::{Client, Connect, PemError, Sasl, Tls};
 
@@ -58,28 +57,9 @@ pub enum Error {
         /// What is needed.
         needed: &'static str,
     },
-    /// A file can't be read.
-    #[error("cannot read {option} {}", path.display())]
-    Unreadable {
-        /// The option.
-        option: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A file doesn't hold what it should.
-    #[error("{option} {} can't be used: it must hold {expected}", path.display())]
-    Content {
-        /// The option.
-        option: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What should be in it.
-        expected: &'static str,
-        /// What is wrong, if more is known.
-        source: Option<PemError>,
-    },
+    /// A file can't be used.
+    #[error(transparent)]
+    File(#[from] file::Error),
     /// The variable doesn't hold what it should.
     #[error("{name} can't be used: it must hold {expected}")]
     Variable {
@@ -152,22 +132,18 @@ impl ConnectOptions {
     }
 
     fn tls(&self, ca: &Path, path: &ZooKeeperPath) -> Result<Tls, Error> {
-        let wrong = |option, file: &Path, expected| {
-            let path = file.to_owned();
-            move |source| Error::Content { option, path, expected, source: Some(source) }
-        };
         let hosts = super::servers(path);
         if let Some(host) = hosts.into_iter().find(|host| !tls::is_server_name(host.trim_matches(['[', ']']))) {
             return Err(Error::Host { host });
         }
-        let trusting = Tls::trusting(&read(CA, ca)?).map_err(wrong(CA, ca, "PEM certificates"))?;
-        match (&self.zk_cert_file, &self.zk_key_file) {
-            (Some(cert), Some(key)) => {
-                let shown = trusting.showing(&read(CERT, cert)?, &read(KEY, key)?);
-                shown.map_err(wrong(CERT, cert, "a PEM certificate, and --zk-key-file its PEM key"))
-            }
-            (Some(_) | None, _) => Ok(trusting),
-        }
+        let ca = OptionFile { option: CA, path: ca };
+        let wrong = |error: PemError| ca.must_hold("PEM certificates", Some(error.into()));
+        let trusting = Tls::trusting(&ca.text(BYTES_MAX)?).map_err(wrong)?;
+        let (Some(cert), Some(key)) = (&self.zk_cert_file, &self.zk_key_file) else { return Ok(trusting) };
+        let (cert, key) = (OptionFile { option: CERT, path: cert }, OptionFile { option: KEY, path: key });
+        let expected = "a PEM certificate, and --zk-key-file its PEM key";
+        let wrong = |error: PemError| cert.must_hold(expected, Some(error.into()));
+        Ok(trusting.showing(&cert.text(BYTES_MAX)?, &key.text(BYTES_MAX)?).map_err(wrong)?)
     }
 }
 
@@ -176,23 +152,16 @@ fn sasl(file: &Path) -> Result<Sasl, Error> {
 }
 
 fn user_and_password(option: &'static str, file: &Path) -> Result<(String, String), Error> {
-    let text = read(option, file)?;
-    let wrong = || Error::Content { option, path: file.to_owned(), expected: USER_AND_PASSWORD, source: None };
-    split(text.strip_suffix('\n').unwrap_or(&text)).ok_or_else(wrong)
+    let file = OptionFile { option, path: file };
+    let text = file.text(BYTES_MAX)?;
+    let line = split(text.strip_suffix('\n').unwrap_or(&text));
+    line.ok_or_else(|| file.must_hold(USER_AND_PASSWORD, None).into())
 }
 
 fn split(line: &str) -> Option<(String, String)> {
     let (user, password) = line.split_once(':')?;
     let is_whole = !user.is_empty() && !password.is_empty() && !line.contains(char::is_control);
     is_whole.then(|| (user.to_owned(), password.to_owned()))
-}
-
-fn read(option: &'static str, file: &Path) -> Result<String, Error> {
-    let unreadable = |source| Error::Unreadable { option, path: file.to_owned(), source };
-    if fs::metadata(file).map_err(unreadable)?.len() > BYTES_MAX {
-        return Err(unreadable(io::Error::from(io::ErrorKind::FileTooLarge)));
-    }
-    fs::read_to_string(file).map_err(unreadable)
 }
 
 const CA: &str = "--zk-ca-file";
@@ -210,6 +179,8 @@ const BYTES_MAX: u64 = 4 << 20;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn read(args: &[&str]) -> Result<Connect, String> {
@@ -250,6 +221,11 @@ mod tests {
             read(&[option, file.to_str().unwrap()])
         };
         assert!(with("--zk-ca-file", "hello").unwrap_err().contains("it must hold PEM certificates"));
+        fs::write(&file, b"me:s3cret\xff").unwrap();
+        let named = format!("cannot read --zk-sasl-file {}", file.display());
+        assert_eq!(read(&["--zk-sasl-file", file.to_str().unwrap()]).unwrap_err(), format!("{named}: it is not text"));
+        let too_large = with("--zk-sasl-file", &"x".repeat(5 << 20)).unwrap_err();
+        assert!(too_large.starts_with(&named), "{too_large}");
         for text in ["", "secret", ":secret", "user:", "user:secret\nmore\n"] {
             let refused = with("--zk-sasl-file", text).unwrap_err();
             assert!(refused.contains("it must hold USER:PASSWORD on one line"), "{text:?}: {refused}");

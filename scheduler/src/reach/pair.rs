@@ -1,8 +1,6 @@
 //! A certificate and its key, as two PEM files hold them.
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use epic_common::time::Timestamp;
@@ -13,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 
+use crate::config::file::{self, OptionFile};
 use crate::config::reach::PairFiles;
 
 /// What the two files hold; compared to find out whether they have changed.
@@ -33,28 +32,9 @@ pub(super) struct Pair {
 /// Why a pair can't be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file can't be read.
-    #[error("cannot read {option} {}", path.display())]
-    Unreadable {
-        /// The option.
-        option: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A file doesn't hold what it should.
-    #[error("{option} {} can't be used: it must hold {expected}", path.display())]
-    Content {
-        /// The option.
-        option: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What should be in it.
-        expected: &'static str,
-        /// What is wrong, if more is known.
-        source: Option<pem::Error>,
-    },
+    /// One of them can't be used.
+    #[error(transparent)]
+    File(#[from] file::Error),
     /// Each may be good, but they aren't a pair.
     #[error("--tls-key-file {} is not the key of the first certificate in --tls-cert-file {}", files.key.display(), files.cert.display())]
     Pair {
@@ -67,7 +47,8 @@ pub enum Error {
 
 /// Reads both files; at most a MiB of each.
 pub(super) fn read(files: &PairFiles) -> Result<Contents, Error> {
-    Ok(Contents { cert: bytes(CERT, &files.cert)?, key: bytes(KEY, &files.key)? })
+    let read = |option, path: &Path| OptionFile { option, path }.bytes(BYTES_MAX);
+    Ok(Contents { cert: read(CERT, &files.cert)?, key: read(KEY, &files.key)? })
 }
 
 /// Says whether the files can be shown as they are now.
@@ -78,21 +59,18 @@ pub(crate) fn look(files: &PairFiles) -> Result<(), Error> {
 impl Contents {
     /// Takes the contents for what they should be.
     pub(super) fn pair(&self, files: &PairFiles) -> Result<Pair, Error> {
-        let content = |option, path: &Path, expected| {
-            let path = path.to_owned();
-            move |source| Error::Content { option, path, expected, source }
-        };
-        let certs = content(CERT, &files.cert, "PEM certificates, the server's own first");
+        let certs = OptionFile { option: CERT, path: &files.cert };
+        let wrong = |flaw| certs.must_hold("PEM certificates, the server's own first", flaw);
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.cert).collect();
         let (chain, expires) = match chain.map(|chain| (expires(&chain), chain)) {
             Ok((Some(expires), chain)) => (chain, expires),
-            Ok((None, _)) => return Err(certs(None)),
-            Err(error) => return Err(certs(Some(error))),
+            Ok((None, _)) => return Err(wrong(None).into()),
+            Err(error) => return Err(wrong(Some(error.into())).into()),
         };
         let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| {
             // Which kind of line is missing says no more than the sentence.
-            let source = (!matches!(error, pem::Error::NoItemsFound)).then_some(error);
-            content(KEY, &files.key, "one PEM key without a passphrase")(source)
+            let flaw = (!matches!(error, pem::Error::NoItemsFound)).then(|| error.into());
+            OptionFile { option: KEY, path: &files.key }.must_hold("one PEM key without a passphrase", flaw)
         })?;
         let certified = CertifiedKey::from_der(chain, key, &ring::default_provider())
             .map_err(|source| Error::Pair { files: files.clone(), source })?;
@@ -114,16 +92,6 @@ fn expires(chain: &[CertificateDer<'_>]) -> Option<Timestamp> {
     let (_, own) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
     let seconds = own.validity().not_after.timestamp();
     Some(Timestamp(u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000)))
-}
-
-fn bytes(option: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
-    let unreadable = |source| Error::Unreadable { option, path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes));
-    match read.map_err(unreadable)? {
-        read if read as u64 > BYTES_MAX => Err(unreadable(io::ErrorKind::FileTooLarge.into())),
-        _ => Ok(bytes),
-    }
 }
 
 const CERT: &str = "--tls-cert-file";
