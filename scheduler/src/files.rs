@@ -22,7 +22,7 @@ pub fn raise() {
 /// ZooKeeper and Mesos, whoever else comes.
 #[must_use]
 pub fn connections() -> usize {
-    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(USUAL, |(soft, _)| soft);
     of(limit)
 }
 
@@ -31,6 +31,8 @@ fn of(limit: u64) -> usize {
 }
 
 const WANTED: u64 = 65_536;
+/// What most systems begin with.
+const USUAL: u64 = 1024;
 const MOST: usize = 1024;
 const LEAST: usize = 16;
 

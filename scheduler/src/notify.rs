@@ -17,13 +17,21 @@ use tracing::warn;
 use crate::chain;
 use crate::replica::Replica;
 
-/// The connection to whoever started this process, until it is dropped.
+/// What keeps telling whoever started this process, until it is dropped.
 ///
 /// Source: `sd_notify(3)`: datagrams of `NAME=value` lines to the socket that `NOTIFY_SOCKET` names.
 #[derive(Debug)]
 pub struct Supervisor {
-    socket: Arc<UnixDatagram>,
+    line: Arc<Line>,
     pulse: JoinHandle<()>,
+}
+
+/// Where datagrams go.
+#[derive(Debug)]
+struct Line {
+    socket: UnixDatagram,
+    /// Looked up for each one: whoever listens may have begun anew, and would hear nothing more of a connection.
+    to: SocketAddr,
 }
 
 /// What a supervisor asks for by the environment.
@@ -57,17 +65,16 @@ impl Supervisor {
     pub fn stopping(&self) {
         self.pulse.abort();
         // It ends anyhow.
-        send(&self.socket, "STOPPING=1\nSTATUS=ending; services go on").ok();
+        self.line.send("STOPPING=1\nSTATUS=ending; services go on").ok();
     }
 
     fn tell(asked: &Asked, replica: watch::Receiver<Replica>) -> io::Result<Self> {
-        let socket = Arc::new(UnixDatagram::unbound()?);
+        let line = Arc::new(Line { socket: UnixDatagram::unbound()?, to: address(&asked.socket)? });
         // Who doesn't listen must never hold up the main thread.
-        socket.set_nonblocking(true)?;
-        socket.connect_addr(&address(&asked.socket)?)?;
-        send(&socket, "READY=1")?;
-        let pulse = actix::spawn(live(Arc::clone(&socket), asked.silence_max, replica));
-        Ok(Self { socket, pulse })
+        line.socket.set_nonblocking(true)?;
+        line.send("READY=1")?;
+        let pulse = actix::spawn(live(Arc::clone(&line), asked.silence_max, replica));
+        Ok(Self { line, pulse })
     }
 }
 
@@ -78,28 +85,32 @@ impl Drop for Supervisor {
 }
 
 /// Sends each new sentence, and a sign of life twice as often as is asked.
-async fn live(socket: Arc<UnixDatagram>, silence_max: Option<Duration>, mut replica: watch::Receiver<Replica>) {
+async fn live(line: Arc<Line>, silence_max: Option<Duration>, mut replica: watch::Receiver<Replica>) {
     let mut said = String::new();
     loop {
         let sentence = replica.borrow_and_update().sentence();
         if sentence != said {
             // A datagram that finds no room is like one that nobody reads; the next one says as much.
-            send(&socket, &format!("STATUS={}", sentence.replace('\n', " "))).ok();
+            line.send(&format!("STATUS={}", sentence.replace('\n', " "))).ok();
             said = sentence;
         }
         if silence_max.is_some() {
-            send(&socket, "WATCHDOG=1").ok();
+            line.send("WATCHDOG=1").ok();
         }
         let wait = silence_max.map_or(QUIET, |most| most / 2);
-        if let Ok(Err(_)) = tokio::time::timeout(wait, replica.changed()).await {
+        // Each batch that a standby follows changes something, and is nobody's concern here.
+        let news = async { replica.wait_for(|replica| replica.sentence() != said).await.map(drop) };
+        if let Ok(Err(_)) = tokio::time::timeout(wait, news).await {
             // Without ZooKeeper nothing ever changes what it is to others; it is alive nevertheless.
             tokio::time::sleep(wait).await;
         }
     }
 }
 
-fn send(socket: &UnixDatagram, text: &str) -> io::Result<()> {
-    socket.send(text.as_bytes()).map(|_sent| ())
+impl Line {
+    fn send(&self, text: &str) -> io::Result<()> {
+        self.socket.send_to_addr(text.as_bytes(), &self.to).map(|_sent| ())
+    }
 }
 
 /// Reads a socket's name; one that begins with `@` is in Linux' abstract namespace.
@@ -182,11 +193,38 @@ mod tests {
             hear(&heard, &["STATUS=this scheduler is alone: odd", lives]).await;
             show.send_modify(|replica| replica.index = 1);
             hear(&heard, &[lives]).await;
+            let (mut signs, began) = (0, std::time::Instant::now());
+            for index in 2..300 {
+                show.send_modify(|replica| replica.index = index);
+                tokio::task::yield_now().await;
+                signs += i32::from(heard.try_recv(&mut [0; 512]).is_ok());
+            }
+            let due = i32::try_from(began.elapsed().as_millis() / 100).unwrap() + 2;
+            assert!(signs <= due, "{signs} signs of life of {due} that were due, one for each batch");
             drop(show);
             hear(&heard, &[lives, lives, lives]).await;
             supervisor.stopping();
             hear(&heard, &["STOPPING=1\nSTATUS=ending; services go on"]).await;
         }
+    }
+
+    #[actix::test]
+    async fn whoever_begins_to_listen_anew_hears_what_comes_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let bind = || {
+            let heard = UnixDatagram::bind(&path).unwrap();
+            heard.set_nonblocking(true).unwrap();
+            tokio::net::UnixDatagram::from_std(heard).unwrap()
+        };
+        let heard = bind();
+        let (_show, shown) = watch::channel(Replica::alone("http://a"));
+        let asked = Asked { socket: path.as_os_str().to_owned(), silence_max: Some(Duration::from_millis(100)) };
+        let _supervisor = Supervisor::tell(&asked, shown).unwrap();
+        hear(&heard, &["READY=1"]).await;
+        drop(heard);
+        std::fs::remove_file(&path).unwrap();
+        hear(&bind(), &["WATCHDOG=1"]).await;
     }
 
     #[actix::test]

@@ -1,15 +1,16 @@
 //! Several replicas, one leads: whoever dies, sleeps or is cut off, another goes on, and nothing restarts.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use epic_common::api::PlatformView;
 use epic_tests::cluster::{Cluster, Part};
 use epic_tests::history::Follower;
 use epic_tests::http;
 use epic_tests::replicas::{Replicas, SESSION_TIMEOUT};
 use epic_tests::spec::ClusterSpec;
+use nix::sys::signal::Signal;
 
 use crate::crash::{attempts, frameworks, processes};
 
@@ -65,6 +66,12 @@ pub(crate) async fn takes_changes(replicas: &mut Replicas, before: &mut Before) 
 /// How often Mesos was asked for a subscription, as its master says.
 pub(crate) fn subscriptions(replicas: &Replicas) -> usize {
     replicas.cluster.log(Part::Master(0)).matches("Received subscription request").count()
+}
+
+/// Finds a metric without labels on the page.
+fn metric(page: &str, name: &str) -> Result<f64> {
+    let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(value.with_context(|| format!("no {name} in {page}"))?.parse()?)
 }
 
 /// What is the same at every replica.
@@ -193,6 +200,28 @@ async fn while_zookeeper_is_away_for_long_nobody_leads_and_services_run_on() -> 
     as_before(&replicas, &before).await?;
     takes_changes(&mut replicas, &mut before).await?;
     as_before(&replicas, &before).await
+}
+
+#[tokio::test]
+async fn a_leader_whose_session_is_over_does_not_pass_for_a_standby() -> Result<()> {
+    let replicas = Replicas::start_bare(Cluster::start(ClusterSpec::agents_of(1)).await?, 1).await?;
+    replicas.until_led(|_| true).await?;
+    replicas.zookeeper.signal(Signal::SIGSTOP)?;
+    let (mut behind, mut stood_by) = (0.0, None::<Instant>);
+    // Letting the old session go takes a while when nobody answers, and trying another for as long again.
+    while stood_by.is_none_or(|since| since.elapsed() < SESSION_TIMEOUT) {
+        let shown = replicas.metrics(0).await?;
+        let age = metric(&shown, "epic_scheduler_journal_behind_seconds")?;
+        ensure!(age >= behind, "it knew of the journal's end meanwhile: {age} s after {behind} s");
+        behind = age;
+        if metric(&shown, "epic_scheduler_leader")? == 0.0 {
+            stood_by.get_or_insert_with(Instant::now);
+            ensure!(metric(&shown, "epic_scheduler_caught_up")? == 0.0, "{shown}");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    replicas.zookeeper.signal(Signal::SIGCONT)?;
+    replicas.until_led(|_| true).await.map(drop)
 }
 
 #[tokio::test]

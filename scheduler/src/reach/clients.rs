@@ -30,11 +30,10 @@ impl PeerClients {
     ///
     /// What is wrong with `ca_file`, or that the HTTP library refuses to start.
     pub fn new(ca_file: Option<&Path>) -> Result<(Self, Option<Authorities>), http::Error> {
+        // Read before it is trusted: what is put there meanwhile is found to have changed at the first look.
+        let last = ca_file.map(|path| (path.to_owned(), std::fs::read(path).map_err(|error| error.to_string())));
         let clients = Self(Arc::new(RwLock::new(trusting(ca_file)?)));
-        let authorities = ca_file.map(|path| {
-            let last = std::fs::read(path).map_err(|error| error.to_string());
-            Authorities { clients: clients.clone(), path: path.to_owned(), last }
-        });
+        let authorities = last.map(|(path, last)| Authorities { clients: clients.clone(), path, last });
         Ok((clients, authorities))
     }
 

@@ -112,6 +112,7 @@ impl Replica {
     async fn depose(&mut self, turn: &mut Turn<'_>, why: &str) {
         warn!(why, "deposed");
         self.stand_down(turn, why).await;
+        self.show(Mode::Standby, String::new());
         turn.election.handle(self.ends.clock.now(), election::Input::Deposed);
     }
 
@@ -130,6 +131,7 @@ impl Replica {
         }));
     }
 
+    /// Decides nothing from now on; what others are shown is up to the caller, who knows whether this session goes on.
     pub(super) async fn stand_down(&mut self, turn: &mut Turn<'_>, why: &str) {
         turn.appending = None;
         if turn.leading.take().is_some() {
@@ -137,7 +139,6 @@ impl Replica {
         }
         self.tell(director::Input::StandDown(why.to_owned())).await;
         self.drain();
-        self.show(Mode::Standby, String::new());
     }
 
     /// Ends in good order: the batch on its way becomes durable first.
@@ -150,6 +151,7 @@ impl Replica {
         }
         // Mesos is let go before the session is: a session outlives whatever its holder subscribed.
         self.stand_down(turn, "this replica ends").await;
+        self.show(Mode::Standby, "this replica ends".to_owned());
     }
 
     /// Drops what was proposed and not begun.

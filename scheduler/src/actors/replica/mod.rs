@@ -157,10 +157,7 @@ impl Replica {
                 Err(why) => why,
             };
             failures += 1;
-            if self.ends.shown.borrow().problem != why {
-                warn!(why, "this replica takes no part");
-            }
-            self.show(Mode::Standby, why);
+            self.show_out(why);
             tokio::select! {
                 _ = &mut *stop => return,
                 () = tokio::time::sleep(RETRY.jittered(failures, self.ends.clock.now().0)) => {}
@@ -204,8 +201,7 @@ impl Replica {
         self.show(Mode::Standby, String::new());
         loop {
             if let Err(why) = self.obey(&mut turn).await {
-                self.stand_down(&mut turn, &why).await;
-                return Over::Lost(why);
+                return self.lose(&mut turn, why).await;
             }
             let deadline = self.deadline(&turn);
             tokio::select! {
@@ -240,8 +236,7 @@ impl Replica {
                 }
                 next = ring.next(self.known.position), if turn.leading.is_none() => {
                     if let Err(why) = self.follow(ring, next).await {
-                        self.stand_down(&mut turn, &why).await;
-                        return Over::Lost(why);
+                        return self.lose(&mut turn, why).await;
                     }
                     self.show(Mode::Standby, String::new());
                 }
@@ -251,6 +246,13 @@ impl Replica {
                 () = sleep_for(deadline) => self.abdicate(&mut turn),
             }
         }
+    }
+
+    /// Needs another session: until it has one, others see why.
+    async fn lose(&mut self, turn: &mut Turn<'_>, why: String) -> Over {
+        self.stand_down(turn, &why).await;
+        self.show_out(why.clone());
+        Over::Lost(why)
     }
 
     async fn link_changed(&mut self, turn: &mut Turn<'_>, state: Link) -> Option<Over> {
@@ -264,9 +266,7 @@ impl Replica {
             }
             Link::Expired | Link::AuthFailed => {
                 metrics::session_lost();
-                let why = "the session with ZooKeeper has ended".to_owned();
-                self.stand_down(turn, &why).await;
-                return Some(Over::Lost(why));
+                return Some(self.lose(turn, "the session with ZooKeeper has ended".to_owned()).await);
             }
         };
         turn.election.handle(self.ends.clock.now(), input);
@@ -305,7 +305,10 @@ impl Replica {
                 }
                 election::Output::Pause => self.tell(director::Input::Paused).await,
                 election::Output::Resume => self.tell(director::Input::Resumed).await,
-                election::Output::StandDown => self.stand_down(turn, "it is another replica's turn to lead").await,
+                election::Output::StandDown => {
+                    self.stand_down(turn, "it is another replica's turn to lead").await;
+                    self.show(Mode::Standby, String::new());
+                }
             }
         }
         Ok(())

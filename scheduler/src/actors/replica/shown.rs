@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use epic_scheduler_core::state::Leader;
+use tracing::warn;
 
 use super::Replica;
 use crate::metrics;
@@ -32,6 +33,14 @@ impl Replica {
             Mode::Standby,
             format!("ZooKeeper at {} has not answered yet", self.terms.connect.path.servers.join(",")),
         );
+    }
+
+    /// Shows that it takes no part; the same reason is told once.
+    pub(super) fn show_out(&self, why: String) {
+        if self.ends.shown.borrow().problem != why {
+            warn!(why, "this replica takes no part");
+        }
+        self.show(Mode::Standby, why);
     }
 
     pub(super) fn show(&self, mode: Mode, problem: String) {
