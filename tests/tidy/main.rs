@@ -76,6 +76,11 @@ fn every_alert_has_its_page_and_every_page_its_alert() {
 }
 
 #[test]
+fn what_runbooks_say_that_schedulers_say_they_say() {
+    report(pages::sayings(&Repository::read()));
+}
+
+#[test]
 fn every_decision_is_in_the_list_of_decisions() {
     report(pages::decisions(&Repository::read()));
 }

@@ -83,6 +83,21 @@ pub(crate) fn runbooks(rules: &str, repository: &Repository) -> Vec<String> {
     complaints
 }
 
+/// Complains of what runbooks say that schedulers say, and that they don't; "…" stands for any words.
+pub(crate) fn sayings(repository: &Repository) -> Vec<String> {
+    let sources: Vec<_> = repository.ending(".rs").filter(|file| file.path.starts_with("scheduler/")).collect();
+    let mut complaints = Vec::new();
+    for file in repository.ending(".md").filter(|file| file.path.starts_with(RUNBOOKS)) {
+        let items = section(&file.text, "What to do").lines().filter(|line| line.starts_with("- `"));
+        for said in items.flat_map(names).filter(|name| name.contains(' ') && *name != "Connection refused") {
+            let parts = said.split('…').map(str::trim);
+            let lacking = parts.filter(|part| !sources.iter().any(|source| source.text.contains(part)));
+            complaints.extend(lacking.map(|part| format!("{}: no scheduler says \"{part}\"", file.path)));
+        }
+    }
+    complaints
+}
+
 /// Complains of decisions that the list doesn't link to, or that lack one of their four parts.
 pub(crate) fn decisions(repository: &Repository) -> Vec<String> {
     let listed: BTreeSet<&str> = prose(repository.text(DECISIONS)).flat_map(targets).collect();
@@ -199,6 +214,16 @@ fn an_alert_without_its_page_and_a_page_without_its_alert_are_found() {
     assert_eq!(of(&rule("A").replace("A.md", "B.md"), &whole), 2, "the link leads elsewhere");
     assert_eq!(of(&rule("A"), &whole.replace("## What to do", "")), 1);
     assert_eq!(of("", &whole), 2);
+}
+
+#[test]
+fn a_saying_that_nobody_says_is_found() {
+    let of = |page: &str| {
+        let source = ("scheduler/src/a.rs", "\"no master leads at {masters}\"");
+        sayings(&Repository::of(&[source, ("docs/runbooks/A.md", page)])).len()
+    };
+    assert_eq!(of("x\n## What to do\n- `no … leads`, `offer`: y\n- Other: `a b`\n"), 0);
+    assert_eq!(of("x\n## What to do\n- `401`, `no leading master`: y\n"), 1);
 }
 
 #[test]

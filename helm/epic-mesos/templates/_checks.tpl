@@ -79,8 +79,9 @@
 {{- if has .name (include "epic-mesos.ownEnv" $ | fromYamlArray) }}
 {{- fail (printf "extraEnv sets %s, which the chart sets itself: use the value that stands for it" .name) }}
 {{- end }}
-{{- if and (has .name (list "EPIC_TOKEN" "EPIC_SECRET" "EPIC_ZK_DIGEST")) .value }}
-{{- fail (printf "extraEnv gives %s by value, so that whoever sees the pods sees it: use a Secret, by token, mesos.secret or zookeeper.digest" .name) }}
+{{- /* By value, whoever sees the pods sees it; and the Job that makes the journal would know nothing of a digest. */ -}}
+{{- if has .name (list "EPIC_TOKEN" "EPIC_SECRET" "EPIC_ZK_DIGEST") }}
+{{- fail (printf "extraEnv gives %s, which the chart gives as a file: name its Secret by token, mesos.secret or zookeeper.digest" .name) }}
 {{- end }}
 {{- end }}
 {{- if and $v.networkPolicy.enabled $v.networkPolicy.egress.enabled }}

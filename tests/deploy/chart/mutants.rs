@@ -56,7 +56,7 @@ pub(super) const WRONG: [Mutant; 48] = [
 ];
 
 /// Values that are right alone and wrong together, and a part of what is said.
-pub(super) const UNFIT: [(&[(&str, &str)], &str); 26] = [
+pub(super) const UNFIT: [(&[(&str, &str)], &str); 27] = [
     (&[("mesos.master", "\"\"")], "mesos.master is needed"),
     (&[("mesos.masterSecret.name", "\"m\"")], "mesos.master and mesos.masterSecret.name (m) both"),
     (&[("zookeeper.url", "\"\"")], "zookeeper.url is needed"),
@@ -97,5 +97,12 @@ pub(super) const UNFIT: [(&[(&str, &str)], &str); 26] = [
         &[("networkPolicy.egress.enabled", "true"), ("networkPolicy.egress.zookeeper", "[\"10.0.0.0/8\"]")],
         "networkPolicy.egress.masters is empty",
     ),
-    (&[("extraEnv", "[{\"name\": \"EPIC_TOKEN\", \"value\": \"x\"}]")], "extraEnv gives EPIC_TOKEN by value"),
+    (
+        &[("extraEnv", "[{\"name\": \"EPIC_TOKEN\", \"value\": \"x\"}]")],
+        "extraEnv gives EPIC_TOKEN, which the chart gives as a file",
+    ),
+    (
+        &[("extraEnv", "[{\"name\": \"EPIC_ZK_DIGEST\", \"valueFrom\": {\"secretKeyRef\": {}}}]")],
+        "extraEnv gives EPIC_ZK_DIGEST",
+    ),
 ];

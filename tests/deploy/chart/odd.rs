@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Map, Value, json};
 
-use super::charted::{Helm, values_of};
+use super::charted::{Helm, Rendered, values_of};
 use super::comments::entries;
 use super::objects::{Object, list, objects, only, yaml};
 use crate::tools::root;
@@ -102,8 +102,8 @@ fn with(values: &Value, release: &str) -> Vec<Object> {
     objects(&rendered.unwrap_or_else(|why| panic!("{values} can't be rendered: {why}")))
 }
 
-fn render(helm: &Helm, values: &Value, release: &str, file: &std::path::Path) -> Result<String, String> {
-    fs::write(file, values.to_string()).expect("there is room for a file");
+fn render(helm: &Helm, values: &Value, release: &str, file: &std::path::Path) -> Rendered {
+    fs::write(file, values.to_string()).map_err(|error| error.to_string())?;
     let (least, file) = (values_of("least").display().to_string(), file.display().to_string());
     helm.helm(&["template", release, "helm/epic-mesos", "-n", "456", "--values", &least, "--values", &file])
 }

@@ -24,7 +24,12 @@ fn a_package_is_installed_configured_crashed_upgraded_and_purged() {
 
     host.run(&["dpkg", "--remove", "epic-mesos-scheduler"]);
     host.sh("test -e /var/lib/epic/token && test -e /etc/epic/scheduler.yaml && getent passwd epic");
-    host.run(&["dpkg", "--purge", "epic-mesos-scheduler"]);
+    // Somebody who looks at the state as the service's user is no reason to stop half way.
+    host.sh("systemd-run --quiet --unit=looker --property=User=epic sleep 300");
+    let said = host.told(&["dpkg", "--purge", "epic-mesos-scheduler"]);
+    assert!(said.contains("the user epic is left: end what it runs, then \"userdel epic\""), "{said}");
+    host.sh("! dpkg-query --show epic-mesos-scheduler && ! test -e /var/lib/epic && systemctl stop looker");
+    host.until("userdel epic");
     assert_eq!(files(&host), before, "purging leaves what was there before");
     let users = "! getent passwd epic && ! getent group epic";
     host.sh(users);
