@@ -1,8 +1,12 @@
 //! `make test-helm`: the chart on a real Kubernetes, with a real ZooKeeper and a real Mesos outside of it.
 
+#[path = "../pages/page.rs"]
+mod page;
 mod release;
 mod say;
+mod site;
 mod stage;
+mod terminal;
 mod watch;
 
 mod accepted;
@@ -10,6 +14,7 @@ mod certificates;
 mod disruption;
 mod plain;
 mod sealed;
+mod typed;
 
 use std::fs;
 use std::process::ExitCode;
@@ -34,7 +39,7 @@ fn main() -> ExitCode {
 /// Without a word all is played; `stay` leaves the stage to whoever types, and names select what is played.
 fn run(words: &[&str]) -> Result<()> {
     for word in words {
-        ensure!(["stay", "accepted", "helm4", "helm3", "sealed"].contains(word), "unknown: {word:?}");
+        ensure!(["stay", "accepted", "helm4", "helm3", "sealed", "page"].contains(word), "unknown: {word:?}");
     }
     let wanted = |act: &str| words.is_empty() || words.contains(&act);
     let before = settings();
@@ -87,6 +92,9 @@ async fn play(stage: &Stage, wanted: impl Fn(&str) -> bool) -> Result<()> {
     }
     if wanted("sealed") {
         sealed::play(stage).await?;
+    }
+    if wanted("page") {
+        typed::play(stage).await?;
     }
     Ok(())
 }

@@ -193,11 +193,7 @@ impl<'a> Release<'a> {
     /// Writes the platform's document, and returns its path.
     pub(crate) fn document(&self, workers: u32) -> Result<String> {
         let file = self.stage.kube.work_dir().join(format!("{}-platform.yaml", self.namespace));
-        let bundle = &self.stage.sha256;
-        let text = format!(
-            "kind: Platform\nlabel: {{name: test}}\nspec:\n  bundle: {{sha256: '{bundle}'}}\n  controllers: {{count: 1}}\n  workers: {{count: {workers}}}\n"
-        );
-        fs::write(&file, text)?;
+        fs::write(&file, self.stage.document(workers))?;
         Ok(file.display().to_string())
     }
 }
