@@ -14,6 +14,7 @@ mod certificates;
 mod disruption;
 mod plain;
 mod sealed;
+mod token;
 mod typed;
 
 use std::fs;
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
 /// Without a word all is played; `stay` leaves the stage to whoever types, and names select what is played.
 fn run(words: &[&str]) -> Result<()> {
     for word in words {
-        ensure!(["stay", "accepted", "helm4", "helm3", "sealed", "page"].contains(word), "unknown: {word:?}");
+        ensure!(["stay", "accepted", "helm4", "helm3", "sealed", "token", "page"].contains(word), "unknown: {word:?}");
     }
     let wanted = |act: &str| words.is_empty() || words.contains(&act);
     let before = settings();
@@ -82,6 +83,9 @@ fn settings() -> Vec<String> {
 async fn play(stage: &Stage, wanted: impl Fn(&str) -> bool) -> Result<()> {
     if wanted("accepted") {
         accepted::play(stage)?;
+    }
+    if wanted("token") {
+        token::play(stage)?;
     }
     let mut before = None;
     if wanted("helm4") {
