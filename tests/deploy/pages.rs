@@ -46,6 +46,7 @@ fn every_block_of_every_page_is_typed_or_somebody_says_why_not() {
     let mut in_the_centre = PAGES.to_vec();
     in_the_centre.sort_unstable();
     assert_eq!(at(&Place::Centre), in_the_centre);
+    assert_eq!(at(&Place::Cluster), ["kubernetes"]);
 }
 
 fn program() -> String {

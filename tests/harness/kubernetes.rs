@@ -105,6 +105,12 @@ impl Kubernetes {
         self.state.join("admin.conf")
     }
 
+    /// Returns where the node's containerd is asked.
+    #[must_use]
+    pub fn containerd(&self) -> PathBuf {
+        self.state.join("containerd.sock")
+    }
+
     /// Returns a directory that goes away with the cluster.
     ///
     /// # Panics

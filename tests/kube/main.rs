@@ -2,7 +2,9 @@
 
 mod release;
 mod say;
+mod site;
 mod stage;
+mod terminal;
 mod watch;
 
 mod accepted;
@@ -10,6 +12,8 @@ mod certificates;
 mod disruption;
 mod plain;
 mod sealed;
+mod token;
+mod typed;
 
 use std::fs;
 use std::process::ExitCode;
@@ -34,7 +38,7 @@ fn main() -> ExitCode {
 /// Without a word all is played; `stay` leaves the stage to whoever types, and names select what is played.
 fn run(words: &[&str]) -> Result<()> {
     for word in words {
-        ensure!(["stay", "accepted", "helm4", "helm3", "sealed"].contains(word), "unknown: {word:?}");
+        ensure!(["stay", "accepted", "helm4", "helm3", "sealed", "token", "page"].contains(word), "unknown: {word:?}");
     }
     let wanted = |act: &str| words.is_empty() || words.contains(&act);
     let before = settings();
@@ -78,6 +82,9 @@ async fn play(stage: &Stage, wanted: impl Fn(&str) -> bool) -> Result<()> {
     if wanted("accepted") {
         accepted::play(stage)?;
     }
+    if wanted("token") {
+        token::play(stage)?;
+    }
     let mut before = None;
     if wanted("helm4") {
         before = Some(plain::play(stage, &stage.helm4, plain::Length::Full, None).await?);
@@ -87,6 +94,9 @@ async fn play(stage: &Stage, wanted: impl Fn(&str) -> bool) -> Result<()> {
     }
     if wanted("sealed") {
         sealed::play(stage).await?;
+    }
+    if wanted("page") {
+        typed::play(stage).await?;
     }
     Ok(())
 }

@@ -119,7 +119,8 @@ cgroupRoot: "/$cgroup"
 enforceNodeAllocatable: []
 failCgroupV1: false
 failSwapOn: false
-clusterDNS: ["$node"]
+# Whoever is outside may serve the names that the cluster refuses to.
+clusterDNS: ["$node", "$outside"]
 clusterDomain: cluster.local
 containerRuntimeEndpoint: "unix://$state/containerd.sock"
 evictionHard: {memory.available: "0%", nodefs.available: "0%", nodefs.inodesFree: "0%", imagefs.available: "0%"}

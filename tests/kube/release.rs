@@ -53,10 +53,19 @@ impl<'a> Release<'a> {
 
     /// Writes a file of values and installs the chart with it, or upgrades to it; waits as helm does.
     pub(crate) fn put(&self, verb: &str, values: &str) -> Result<String> {
+        self.with_values(verb, values, &["--wait", "--timeout", "4m"])
+    }
+
+    /// As [`Self::put`], without waiting for anything.
+    pub(crate) fn set(&self, verb: &str, values: &str) -> Result<String> {
+        self.with_values(verb, values, &[])
+    }
+
+    fn with_values(&self, verb: &str, values: &str, more: &[&str]) -> Result<String> {
         let file = self.stage.kube.work_dir().join(format!("{}.yaml", self.namespace));
         fs::write(&file, values)?;
         let chart = repository("helm/epic-mesos").display().to_string();
-        self.helm(&[verb, "epic", &chart, "--values", &file.display().to_string(), "--wait", "--timeout", "4m"])
+        self.helm(&[&[verb, "epic", &chart, "--values", &file.display().to_string()], more].concat())
     }
 
     pub(crate) fn kubectl(&self, words: &[&str]) -> Result<String> {
@@ -193,11 +202,7 @@ impl<'a> Release<'a> {
     /// Writes the platform's document, and returns its path.
     pub(crate) fn document(&self, workers: u32) -> Result<String> {
         let file = self.stage.kube.work_dir().join(format!("{}-platform.yaml", self.namespace));
-        let bundle = &self.stage.sha256;
-        let text = format!(
-            "kind: Platform\nlabel: {{name: test}}\nspec:\n  bundle: {{sha256: '{bundle}'}}\n  controllers: {{count: 1}}\n  workers: {{count: {workers}}}\n"
-        );
-        fs::write(&file, text)?;
+        fs::write(&file, self.stage.document(workers))?;
         Ok(file.display().to_string())
     }
 }

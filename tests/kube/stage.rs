@@ -66,6 +66,14 @@ impl Stage {
         Ok(())
     }
 
+    /// The document of a platform of the bundle with so many workers.
+    pub(crate) fn document(&self, workers: u32) -> String {
+        let bundle = &self.sha256;
+        format!(
+            "kind: Platform\nlabel: {{name: test}}\nspec:\n  bundle: {{sha256: '{bundle}'}}\n  controllers: {{count: 1}}\n  workers: {{count: {workers}}}\n"
+        )
+    }
+
     /// Returns what to look for once all was dropped.
     pub(crate) fn leftovers(&self) -> [Leftovers; 2] {
         [self.kube.leftovers(), self.mesos.leftovers()]
@@ -77,6 +85,7 @@ impl Stage {
             "get pods,pvc,jobs,statefulsets -A -o wide",
             "get events -A --sort-by=.lastTimestamp",
             "-n plain logs --prefix --all-containers --tail=25 -l app.kubernetes.io/name=epic-mesos",
+            "-n epic logs --prefix --all-containers --tail=25 -l app.kubernetes.io/name=epic-mesos",
             "-n sealed logs --prefix --all-containers --tail=25 -l app.kubernetes.io/name=epic-mesos",
         ];
         let mut text = format!("{error:#}");
@@ -159,5 +168,5 @@ fn script(path: &str, args: &[&str]) -> Result<String> {
 pub(crate) const PRINCIPAL: &str = "bd";
 pub(crate) const SECRET: &str = "secret-of-bd";
 const AGENTS: u8 = 3;
-// Each release claims three, and leaves them.
-const VOLUMES: usize = 6;
+// Each release claims three, and leaves them; that of the page has up to five, and claims three more for a new journal.
+const VOLUMES: usize = 14;

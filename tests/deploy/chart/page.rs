@@ -35,7 +35,6 @@ fn the_objects_that_the_page_names_are_there() {
         ("statefulset/", "StatefulSet"),
         ("job/", "Job"),
         ("get secret ", "Secret"),
-        ("delete secret ", "Secret"),
         ("*.", "Service"),
     ];
     for (before, kind) in named {
@@ -43,8 +42,10 @@ fn the_objects_that_the_page_names_are_there() {
             page.split(before).skip(1).map(|rest| rest.split([' ', '\n', '`', ')', '.']).next().unwrap()).collect();
         assert!(!names.is_empty(), "the page names no {kind}");
         for name in names {
+            // What people make is there, too.
+            let is_made = kind == "Secret" && page.contains(&format!("create secret generic {name} "));
             assert!(
-                objects.iter().any(|object: &Object| object.kind() == kind && object.name() == name),
+                is_made || objects.iter().any(|object: &Object| object.kind() == kind && object.name() == name),
                 "{kind} {name}"
             );
         }

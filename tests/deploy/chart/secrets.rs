@@ -91,9 +91,9 @@ fn a_token_that_nobody_gives_is_made_and_outlives_the_release() {
     // The base64 of 48 letters and digits.
     assert_eq!(one.text("/data/token").len(), 64, "{one:?}");
     assert_ne!(one.text("/data/token"), other.text("/data/token"));
-    assert_eq!(one.text("/metadata/annotations/helm.sh~1resource-policy"), "keep", "the journal takes no other");
-    // A rollback writes all objects of the release as they were, and would bring an old token back.
-    assert_eq!(one.text("/metadata/annotations/helm.sh~1hook"), "pre-install,pre-upgrade", "no object of the release");
+    // A hook is no part of a revision: no upgrade, rollback or uninstall touches it, and the journal takes no other.
+    assert_eq!(one.text("/metadata/annotations/helm.sh~1hook"), "pre-install,pre-upgrade");
+    assert_eq!(one.text("/metadata/annotations/helm.sh~1resource-policy"), "keep");
     let (_, given) = all().iter().find(|(set, _)| *set == "least").unwrap();
     assert!(only(given, "Secret").at("/metadata/annotations").is_null());
 }

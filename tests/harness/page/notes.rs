@@ -30,6 +30,8 @@ pub enum Place {
     Machines,
     /// At a Docker engine.
     Engine,
+    /// Outside of a real Kubernetes, by `make test-helm`.
+    Cluster,
     /// Nowhere, for this reason.
     Nowhere(String),
 }
