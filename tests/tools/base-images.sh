@@ -7,11 +7,10 @@
 # machine itself needs to reach package indexes (certificates, the configuration of cargo, pip and apt): an image that
 # is meant for use, and so its Dockerfile, knows nothing of that.
 set -euo pipefail
-cache=${EPIC_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/epic-mesos}
+# shellcheck source-path=SCRIPTDIR source=cache.sh
+. "$(dirname "${BASH_SOURCE[0]}")/cache.sh" base-images
 debian=debian:bookworm-slim
 rust=rust:1.95-bookworm
-say() { printf 'base images: %s\n' "$*" >&2; }
-fail() { say "$*"; exit 1; }
 # Whether there is such an image, and not one that this script would make otherwise today.
 mine=$({ cat "${BASH_SOURCE[0]}"; rustc --version; } | sha256sum | cut -c1-16)
 has() {
@@ -88,11 +87,8 @@ END
 [ $# -gt 0 ] || set -- debian rust
 # The second is made of the first.
 [ "$*" != rust ] || set -- debian rust
-mkdir -p "$cache"
-exec 6> "$cache/base-images.lock"
-flock 6
-tmp=$(mktemp -d "$cache/.images-XXXXXX")
-trap 'rm -rf "$tmp"' EXIT
+lock
+scratch
 for name in "$@"; do
   case $name in
     debian | rust) image=${!name} ;;

@@ -7,16 +7,14 @@
 # ~/.cache/epic-mesos (or $EPIC_CACHE_DIR).
 set -euo pipefail
 dashboard=$(realpath "${1:?say which dashboard}")
-cd "$(dirname "$0")/grafana-types"
-say() { printf 'dashboard-types: %s\n' "$*" >&2; }
+# shellcheck source-path=SCRIPTDIR source=cache.sh
+. "$(dirname "${BASH_SOURCE[0]}")/cache.sh" grafana-types
+cd "$(dirname "${BASH_SOURCE[0]}")/grafana-types"
 
-command -v npm > /dev/null || { say "npm is missing: install Node.js 18 or later with it, such as by apt-get install npm"; exit 1; }
-lock=$(sha256sum package.json package-lock.json | sha256sum)
-cache=${EPIC_CACHE_DIR:-$HOME/.cache/epic-mesos}
-types=$cache/grafana-types-${lock:0:16}
-mkdir -p "$cache"
-exec 8> "$types.lock"
-flock 8
+command -v npm > /dev/null || fail "npm is missing: install Node.js 18 or later with it, such as by apt-get install npm"
+wanted=$(sha256sum package.json package-lock.json | sha256sum)
+types=$cache/grafana-types-${wanted:0:16}
+lock
 if [ ! -e "$types/ready" ]; then
   rm -rf "$types"
   mkdir "$types"
@@ -24,7 +22,7 @@ if [ ! -e "$types/ready" ]; then
   npm ci --prefix "$types" --ignore-scripts --no-audit --no-fund --silent >&2
   touch "$types/ready"
 fi
-flock -u 8
+flock -u 9
 
 scratch=$(mktemp -d "$types/check.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT

@@ -14,7 +14,8 @@
 # Where EPIC_DOCKER_HOST is set, that engine is used, and nothing is started.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cache=${EPIC_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/epic-mesos}
+# shellcheck source-path=SCRIPTDIR source=cache.sh
+. "$here/cache.sh" docker-engine
 state=$cache/docker
 mark=$(printf '%s' "$state" | sha256sum | cut -c1-6)
 # Sockets' paths must be short, and what is in here is worth nothing after a restart of the machine.
@@ -23,8 +24,6 @@ link=epic$mark
 parent=epic-docker-$mark
 octet=$((16#${mark:0:2}))
 address=198.18.$octet.2
-say() { printf 'docker engine: %s\n' "$*" >&2; }
-fail() { say "$*"; exit 1; }
 
 # What a command needs to find the engine.
 environment() {

