@@ -41,6 +41,8 @@ for program in epic-scheduler epicctl; do
   "$programs/$program" completions fish > "$share/fish/vendor_completions.d/$program.fish"
 done
 sed "1s/(.*)/($version)/" "$here/changelog" | gzip -9n > "$doc/changelog.gz"
+(cd "$root" && scheduler/licences.py epic-scheduler epic-executor epic-cli) > "$stage/linked-crates.txt"
+gzip -9n < "$stage/linked-crates.txt" > "$doc/linked-crates.txt.gz"
 gzip -9n < "$root/CHANGELOG.md" > "$doc/CHANGELOG.md.gz"
 
 # The time of the last change, so that the same tree gives the same package.

@@ -81,7 +81,8 @@ fn an_image_holds_its_programs_and_nothing_to_run_others_with() {
     for (image, programs) in
         [(SCHEDULER, &["usr/bin/epic-executor", "usr/bin/epic-scheduler"][..]), (CLI, &["usr/bin/epicctl"])]
     {
-        assert_eq!(files(image), [&common[..], programs].concat(), "{image}");
+        let list = ["usr/share/doc/epic/linked-crates.txt"];
+        assert_eq!(files(image), [&common[..], programs, &list].concat(), "{image}");
     }
 }
 

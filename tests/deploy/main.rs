@@ -4,6 +4,7 @@ mod chart;
 mod engine;
 mod executor;
 mod images;
+mod licences;
 mod marathon;
 mod monitoring;
 mod package;

@@ -99,6 +99,7 @@ fn the_package_holds_programs_configuration_and_their_manual_and_needs_little() 
     share("man/man1/epicctl-platform-apply.1.gz");
     share("doc/epic-mesos-scheduler/changelog.gz");
     share("doc/epic-mesos-scheduler/copyright");
+    share("doc/epic-mesos-scheduler/linked-crates.txt.gz");
     for unit in ["systemd/system/epic-scheduler.service", "sysusers.d/epic-mesos-scheduler.conf"] {
         installed("-rw-r--r-- 0/0", &format!("usr/lib/{unit}"));
     }
