@@ -22,6 +22,7 @@ for program in epic-scheduler epic-executor epicctl; do
   chmod 755 "$tmp/in/$program"
 done
 install -m 644 "$root/LICENSE" "$tmp/in/"
+(cd "$root" && scheduler/licences.py epic-scheduler epic-executor epic-cli) > "$tmp/in/linked-crates.txt"
 tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --format=gnu -C "$tmp/in" -cf - . |
   gzip -n "-${LEVEL:-9}" > "$tmp/$name"
 mv "$tmp/$name" "$out/$name"
