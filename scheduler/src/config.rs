@@ -36,7 +36,7 @@ use crate::mesos::masters::{Masters, ZooKeeperPath};
 #[command(name = "epic-scheduler", version)]
 pub struct Config {
     /// Where the Mesos masters are: `host:port[,host:port...]` (https://host:port for TLS), or `zk://host:port[,...]/path`
-    #[arg(long, env = "EPIC_MASTER", value_parser = Masters::parse)]
+    #[arg(long, env = "EPIC_MASTER", hide_env_values = true, value_parser = Masters::parse)]
     pub master: Masters,
 
     /// Where several schedulers share a journal and choose a leader: `zk://[user:password@]host:port[,...]/path`; made
@@ -335,10 +335,13 @@ fn refusal(error: clap::Error, args: &[OsString], file: Option<(&PathBuf, &[OsSt
     Error::Options(format!("{text}{origin}"))
 }
 
-/// Takes what stands before an @ out of a wrong value.
+/// Takes what stands before an @ out of a wrong value, or of one that stands where no option takes it.
 fn without_password(error: &clap::Error, text: &str) -> String {
-    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else { return text.to_owned() };
-    value.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, rest)| text.replace(value, &format!("...@{rest}")))
+    let kinds = [ContextKind::InvalidValue, ContextKind::InvalidArg].into_iter();
+    kinds.fold(text.to_owned(), |text, kind| {
+        let Some(ContextValue::String(value)) = error.get(kind) else { return text };
+        value.rsplit_once('@').map_or_else(|| text.clone(), |(_, rest)| text.replace(value, &format!("...@{rest}")))
+    })
 }
 
 /// Names the variable that holds a value for a flag now.

@@ -29,7 +29,7 @@ pub enum What {
 #[derive(Clone, Debug, Args)]
 pub struct Marathon {
     /// Where the Mesos masters are, as for the scheduler itself
-    #[arg(long, env = "EPIC_MASTER", value_parser = master)]
+    #[arg(long, env = "EPIC_MASTER", hide_env_values = true, value_parser = master)]
     pub master: String,
 
     /// Where the journal is, made by `epic-scheduler init`: `zk://host:port[,...]/path`, without a password
@@ -220,6 +220,10 @@ fn archive(text: &str) -> Result<String, String> {
     let scheme = text.split_once("://").is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty());
     if !scheme || text.contains(char::is_whitespace) {
         return Err("it must be a URI such as https://host/epic-mesos-0.1.0-x86_64.tar.gz".to_owned());
+    }
+    if text.split("://").nth(1).and_then(|rest| rest.split('/').next()).is_some_and(|host| host.contains('@')) {
+        let next = "let agents fetch it without one";
+        return Err(format!("a password would be seen by all who may look at the app; {next}"));
     }
     if endings.iter().any(|ending| text.ends_with(ending)) {
         return Ok(text.to_owned());

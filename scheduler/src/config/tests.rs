@@ -116,6 +116,18 @@ fn help_and_version_are_answers() {
 }
 
 #[test]
+fn help_shows_no_variable_that_may_hold_a_password() {
+    fn all(command: &clap::Command) -> Vec<&clap::Arg> {
+        command.get_arguments().chain(command.get_subcommands().flat_map(all)).collect()
+    }
+    let command = manual::command();
+    let may = |arg: &&clap::Arg| arg.get_env().is_some_and(|name| name == "EPIC_MASTER" || name == "EPIC_ZK");
+    let (hidden, shown): (Vec<_>, Vec<_>) =
+        all(&command).into_iter().filter(may).partition(|arg| arg.is_hide_env_values_set());
+    assert!(hidden.len() >= 6 && shown.is_empty(), "{shown:?}");
+}
+
+#[test]
 fn a_name_without_a_secret_and_a_secret_without_a_name_are_refused() {
     let principal = "--principal bd needs its secret; name the file that holds it with --secret-file FILE";
     assert_eq!(refused(&["--principal=bd"]), principal);
@@ -219,6 +231,8 @@ fn a_shared_journal_that_is_not_as_it_must_be_is_refused_without_telling_the_pas
     assert!(say("127.0.0.1:2181").contains("it doesn't begin with zk://"));
     let masked = say("zk://epic:secret@127.0.0.1:2181");
     assert!(masked.contains("'...@127.0.0.1:2181'") && !masked.contains("secret"), "{masked}");
+    let lost = refused(&["zk://epic:secret@127.0.0.1:2181/epic"]);
+    assert!(lost.contains("'...@127.0.0.1:2181/epic'") && !lost.contains("secret"), "{lost}");
     let token = "needs one token for all that share it; write it to a file and give each --token-file FILE";
     assert_eq!(refused(&[SHARED]), format!("--zk zk://127.0.0.1:2181,127.0.0.1:2182/epic {token}"));
     for wrong in ["3s", "61s", "soon"] {

@@ -280,6 +280,10 @@ fn what_makes_no_app_is_refused_with_what_to_do() {
         &[ARCHIVE, ZK, TOKEN, "--master=zk://me:sesame@z1:2181/mesos"],
         &["a password would be seen by all who may look at the app"],
     );
+    check(
+        &["--archive=https://me:sesame@h/epic.tar.gz", MASTER, ZK, TOKEN],
+        &["a password would be seen by all who may look at the app"],
+    );
     check(&with(&["--image=x"]), &["cannot be used with"]);
     check(&["--archive=https://h/epic", MASTER, ZK, TOKEN], &["Mesos unpacks only what ends with"]);
     check(&["--archive=epic.tar.gz", MASTER, ZK, TOKEN], &["it must be a URI"]);
