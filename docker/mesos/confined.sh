@@ -1,5 +1,5 @@
 #!/bin/bash
-# Mounts this cgroup namespace's hierarchies and becomes a Mesos agent that confines its tasks with them.
+# Mounts this cgroup namespace's hierarchies and becomes a program that confines others with them: confined.sh PROGRAM [WORD...]
 set -euo pipefail
 # Mesos finds hierarchies by their mounts, and would be led astray by those below ours.
 umount --recursive /sys/fs/cgroup
@@ -14,5 +14,4 @@ while IFS=: read -r _ controllers _; do
     [ -e "/sys/fs/cgroup/$controller" ] || ln -s "$controllers" "/sys/fs/cgroup/$controller"
   done
 done < /proc/self/cgroup
-export MESOS_LAUNCHER=linux MESOS_ISOLATION=cgroups/cpu,cgroups/mem MESOS_CGROUPS_ENABLE_CFS=true MESOS_CGROUPS_ROOT=mesos
-exec /opt/mesos/bin/mesos-agent
+exec "$@"

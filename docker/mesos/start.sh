@@ -13,7 +13,8 @@ case ${1:-} in
     export MESOS_PORT=5051 MESOS_RUNTIME_DIR=/run/mesos MESOS_SYSTEMD_ENABLE_SUPPORT=false
     # Control groups of version 1 are remounted so that this container's own is their root, and can be written.
     if grep -q '^[0-9]*:memory:' /proc/self/cgroup; then
-      exec unshare --cgroup --mount /usr/local/bin/confined.sh
+      export MESOS_LAUNCHER=linux MESOS_ISOLATION=cgroups/cpu,cgroups/mem MESOS_CGROUPS_ENABLE_CFS=true MESOS_CGROUPS_ROOT=mesos
+      exec unshare --cgroup --mount /usr/local/bin/confined.sh /opt/mesos/bin/mesos-agent
     fi
     echo "there are no control groups of version 1, the only ones that Mesos knows; tasks are not confined" >&2
     export MESOS_LAUNCHER=posix MESOS_ISOLATION=posix/cpu,posix/mem

@@ -1,6 +1,8 @@
 //! Tests of what the project is deployed with: each artifact is given to the tool that will run it.
 
+mod borrowed;
 mod chart;
+mod docker;
 mod engine;
 mod executor;
 mod images;

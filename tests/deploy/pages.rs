@@ -47,6 +47,8 @@ fn every_block_of_every_page_is_typed_or_somebody_says_why_not() {
     in_the_centre.sort_unstable();
     assert_eq!(at(&Place::Centre), in_the_centre);
     assert_eq!(at(&Place::Cluster), ["kubernetes"]);
+    assert_eq!(at(&Place::Machines), ["systemd"]);
+    assert_eq!(at(&Place::Engine), ["docker"]);
 }
 
 fn program() -> String {

@@ -220,7 +220,7 @@ fn write_files(hosts: &Hosts) -> Result<()> {
 fn write_package(hosts: &Hosts) -> Result<()> {
     let script = format!(
         "mkdir -p ../package/DEBIAN ../package/usr/bin && cp {} {} ../package/usr/bin &&
-         printf '%s\\n' 'Package: epic-mesos-scheduler' 'Version: {VERSION}-1' 'Architecture: amd64' 'Maintainer: nobody <n@localhost>' \
+         printf '%s\\n' 'Package: epic-mesos-scheduler' 'Version: {VERSION}' 'Architecture: amd64' 'Maintainer: nobody <n@localhost>' \
            'Description: scheduler' > ../package/DEBIAN/control &&
          dpkg-deb --build -Znone ../package epic-mesos-scheduler_{VERSION}_amd64.deb",
         built("epic-scheduler")?.display(),

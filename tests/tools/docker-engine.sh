@@ -2,6 +2,7 @@
 # Runs a private Docker engine for as long as somebody uses it.
 #
 #   docker-engine.sh with COMMAND ...   runs a command that finds the engine by DOCKER_HOST
+#   docker-engine.sh enter COMMAND ...  the same, in the engine's network, where published ports are at 127.0.0.1
 #   docker-engine.sh hold               prints "DOCKER_HOST=..." and others, then waits for the end of its stdin
 #   docker-engine.sh stop               ends the engine, whoever uses it
 #
@@ -173,6 +174,13 @@ stop() {
       [ $# -gt 0 ] || fail "with what command?"
       "$@" 7>&-
       ;;
+    enter)
+      shift
+      # What is typed there may have names that somebody's own containers have, too.
+      [ -z "${EPIC_DOCKER_HOST:-}" ] || fail "the engine of EPIC_DOCKER_HOST is not ours to enter; unset it"
+      use
+      nsenter -t "$(pgrep -P "$(pgrep -P "$(cat "$state/keeper.pid")" -x unshare)")" -n "$@" 7>&-
+      ;;
     hold)
       use
       printf '%s=%s\n' PATH "$PATH" DOCKER_HOST "$DOCKER_HOST" DOCKER_CONFIG "$DOCKER_CONFIG" DOCKER_BUILDKIT 1 \
@@ -182,7 +190,7 @@ stop() {
     stop) stop ;;
     keep) keep ;;
     inside) inside ;;
-    *) say "usage: docker-engine.sh with COMMAND ... | hold | stop"; exit 64 ;;
+    *) say "usage: docker-engine.sh with COMMAND ... | enter COMMAND ... | hold | stop"; exit 64 ;;
   esac
   exit
 }

@@ -2,6 +2,8 @@
 
 mod host;
 mod life;
+mod network;
+mod page;
 mod several;
 
 use std::fs;

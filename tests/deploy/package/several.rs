@@ -1,87 +1,19 @@
 //! Three machines with the package, a ZooKeeper server and a Mesos master: upgraded one after another.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use epic_common_io::bundle;
-use epic_tests::kit::Kit;
 use epic_tests::wait::blocking_until;
 
 use super::host::Host;
+use super::network::Network;
 use super::{next, this};
-use crate::engine::{Container, engine};
 use crate::tools::root;
-
-/// A network of its own, removed when this is dropped.
-#[derive(Debug)]
-struct Network(String);
-
-impl Network {
-    fn new() -> Self {
-        let name = format!("epic-package-{}", std::process::id());
-        engine().docker(&["network", "create", "--internal", &name]);
-        Self(name)
-    }
-
-    /// Runs a program of this machine in it, under a name, with this machine's libraries.
-    fn serve(&self, name: &str, folders: &[&str], command: &[&str]) -> Container {
-        crate::images::base();
-        let mut args = vec![format!("--network={}", self.0), format!("--network-alias={name}")];
-        args.extend(["/usr"].iter().chain(folders).map(|folder| format!("--volume={folder}:{folder}:ro")));
-        args.push("debian:bookworm-slim".into());
-        let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
-        args.extend(command);
-        Container::run(&args)
-    }
-
-    fn host(&self, name: &str) -> Host {
-        Host::start(&[
-            &format!("--network={}", self.0),
-            &format!("--network-alias={name}"),
-            &format!("--hostname={name}"),
-        ])
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        let _removed = engine().ask(&["network", "rm", &self.0]);
-    }
-}
-
-fn zookeeper(network: &Network) -> Container {
-    crate::tools::run("tests/setup.sh", &["zookeeper"]);
-    let etc = fs::read_dir("/etc").expect("every machine has it").filter_map(Result::ok);
-    let java = etc.map(|entry| entry.path()).find(|path| path.to_string_lossy().starts_with("/etc/java-"));
-    let java = java.expect("a Java is installed");
-    let command = [
-        "/usr/lib/jvm/default-java/bin/java",
-        "-Xmx64m",
-        "-XX:+UseSerialGC",
-        "-XX:TieredStopAtLevel=1",
-        "-Dzookeeper.admin.enableServer=false",
-        "-cp",
-        "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar",
-        "org.apache.zookeeper.server.ZooKeeperServerMain",
-        "2181",
-        "/tmp/zookeeper",
-    ];
-    network.serve("zookeeper", &[&java.to_string_lossy()], &command)
-}
-
-fn master(network: &Network) -> Container {
-    let kit = Kit::ready().expect("the real Mesos can be had");
-    let program = kit.program("mesos-master");
-    let folder = program.ancestors().nth(2).expect("it is in bin/ of its own folder");
-    let flags = ["--ip=0.0.0.0", "--port=5050", "--hostname=mesos", "--work_dir=/tmp/mesos", "--registry=in_memory"];
-    let path = program.to_string_lossy().into_owned();
-    network.serve("mesos", &[&folder.to_string_lossy()], &[&[path.as_str()], &flags[..]].concat())
-}
 
 #[test]
 fn three_machines_with_the_package_are_upgraded_one_after_another() {
     let network = Network::new();
-    let (_zookeeper, _master) = (zookeeper(&network), master(&network));
+    let (_zookeeper, _master) = (network.zookeeper(&["zookeeper"]), network.master(None, &["--registry=in_memory"]));
     let hosts: Vec<Host> = NAMES.iter().map(|name| network.host(name)).collect();
     let work = tempfile::tempdir().expect("there is room for a bundle");
     let bundle = work.path().join("platform.bin");
