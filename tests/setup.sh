@@ -13,7 +13,7 @@ declare -A packages=(
   [clock]='libfaketime'
   [docker]='docker.io docker-compose slirp4netns iproute2 mmdebstrap ca-certificates python3-venv binutils'
   [haproxy]='haproxy openssl'
-  [kube]='gcc libc6-dev dnsmasq-base etcd-server containerd runc containernetworking-plugins iptables iproute2 openssl python3 python3-venv
+  [kube]='gcc libc6-dev dnsmasq-base etcd-server containerd runc containernetworking-plugins ipset iptables iproute2 openssl python3 python3-venv
     ca-certificates util-linux'
   [mesos]='gcc g++ libc6-dev binutils python3 python3-venv ca-certificates libapr1 libsvn1 libsasl2-2 libsasl2-modules libcurl4
     libssl3 zlib1g util-linux'

@@ -185,6 +185,22 @@ impl Kubernetes {
         Ok(begin.elapsed())
     }
 
+    /// Starts kube-router on the node, so that network policies are enforced; what it has set up stays when it ends.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub fn enforce(&self, router: &Path) -> Result<Process> {
+        let of = |kind: &str, file: &str| format!("--{kind}=/proc/{}/ns/{file}", self.process.pid());
+        let program = Program::new("/usr/bin/nsenter", self.state.join("log/router.log"))
+            .args([of("net", "net"), of("mount", "mnt"), of("pid", "pid_for_children")])
+            .args([router])
+            .args(["--run-firewall=true", "--run-router=false", "--run-service-proxy=false", "--health-port=0"])
+            .args(["--hostname-override=node", &format!("--service-cluster-ip-range={SERVICES}")])
+            .args([format!("--kubeconfig={}", self.kubeconfig().display())])
+            .env("NODE_NAME", "node");
+        program.start()
+    }
+
     /// Makes so many volumes on the node that claims are bound to by default.
     ///
     /// # Errors

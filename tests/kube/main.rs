@@ -11,6 +11,7 @@ mod accepted;
 mod certificates;
 mod disruption;
 mod plain;
+mod policies;
 mod sealed;
 mod token;
 mod typed;
@@ -38,7 +39,10 @@ fn main() -> ExitCode {
 /// Without a word all is played; `stay` leaves the stage to whoever types, and names select what is played.
 fn run(words: &[&str]) -> Result<()> {
     for word in words {
-        ensure!(["stay", "accepted", "helm4", "helm3", "sealed", "token", "page"].contains(word), "unknown: {word:?}");
+        ensure!(
+            ["stay", "accepted", "helm4", "helm3", "sealed", "token", "page", "policies"].contains(word),
+            "unknown: {word:?}"
+        );
     }
     let wanted = |act: &str| words.is_empty() || words.contains(&act);
     let before = settings();
@@ -97,6 +101,10 @@ async fn play(stage: &Stage, wanted: impl Fn(&str) -> bool) -> Result<()> {
     }
     if wanted("page") {
         typed::play(stage).await?;
+    }
+    // The last: nobody looks at pods from outside any more.
+    if wanted("policies") {
+        policies::play(stage, &stage::router()?).await?;
     }
     Ok(())
 }

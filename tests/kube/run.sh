@@ -9,6 +9,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 "$here/../setup.sh" kube mesos zookeeper
 "$here/../mesos/build.sh" > /dev/null
 "$here/build.sh" > /dev/null
+"$here/../tools/kube-router.sh" > /dev/null
 for version in 3 4; do "$here/../tools/helm.sh" "$version" > /dev/null; done
 EPIC_IMAGES=${EPIC_IMAGES:-$("$here/images.sh")}
 # In there all of 10.0.0.0/8 is local, so that pods reach what has an address of it.

@@ -86,6 +86,7 @@ impl Stage {
             "get events -A --sort-by=.lastTimestamp",
             "-n plain logs --prefix --all-containers --tail=25 -l app.kubernetes.io/name=epic-mesos",
             "-n epic logs --prefix --all-containers --tail=25 -l app.kubernetes.io/name=epic-mesos",
+            "-n policies logs --prefix --all-containers --tail=25 -l app.kubernetes.io/name=epic-mesos",
             "-n sealed logs --prefix --all-containers --tail=25 -l app.kubernetes.io/name=epic-mesos",
         ];
         let mut text = format!("{error:#}");
@@ -157,6 +158,11 @@ fn tool(major: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The program that enforces network policies.
+pub(crate) fn router() -> Result<PathBuf> {
+    Ok(PathBuf::from(script("tests/tools/kube-router.sh", &[])?))
+}
+
 /// Runs a script of the repository and returns the last line that it prints.
 fn script(path: &str, args: &[&str]) -> Result<String> {
     let output = Command::new(repository(path)).args(args).output().with_context(|| format!("cannot start {path}"))?;
@@ -169,4 +175,4 @@ pub(crate) const PRINCIPAL: &str = "bd";
 pub(crate) const SECRET: &str = "secret-of-bd";
 const AGENTS: u8 = 3;
 // Each release claims three, and leaves them; that of the page has up to five, and claims three more for a new journal.
-const VOLUMES: usize = 14;
+const VOLUMES: usize = 17;
