@@ -11,6 +11,8 @@ case ${1:-} in
     ;;
   agent)
     export MESOS_PORT=5051 MESOS_RUNTIME_DIR=/run/mesos MESOS_SYSTEMD_ENABLE_SUPPORT=false
+    # The agent makes it with its first task; healthy.sh tells an agent by it before that.
+    mkdir -p /run/mesos
     # Control groups of version 1 are remounted so that this container's own is their root, and can be written.
     if grep -q '^[0-9]*:memory:' /proc/self/cgroup; then
       export MESOS_LAUNCHER=linux MESOS_ISOLATION=cgroups/cpu,cgroups/mem MESOS_CGROUPS_ENABLE_CFS=true MESOS_CGROUPS_ROOT=mesos

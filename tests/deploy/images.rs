@@ -166,6 +166,9 @@ fn the_compose_file_is_understood_by_both_versions_of_compose() {
         // Version 2 shows the parts that services share as well, less indented.
         let services = shown.matches(&format!("\n    image: {SCHEDULER}\n")).count();
         assert_eq!(services, 4, "{compose}: {shown}{said}");
+        // Three ZooKeeper servers, replicas and agents, and a master come back when the engine does.
+        let come_back = shown.matches("\n    restart: unless-stopped\n").count();
+        assert_eq!(come_back, 10, "{compose}: {shown}");
         // It warns of what it will not do.
         assert_eq!(said, "", "{compose}");
     }
