@@ -91,6 +91,24 @@ async fn a_bundle_pushed_to_a_standby_is_launched_from_by_every_leader() -> Resu
 }
 
 #[tokio::test]
+async fn a_copy_that_went_bad_costs_no_attempt() -> Result<()> {
+    let (replicas, leader, sha256) = pushed().await?;
+    let copy = replicas.kept(leader, &sha256);
+    let mut bytes = fs::read(&copy)?;
+    // What a bundle says of itself is at its ends.
+    let middle = bytes.len() / 2;
+    let byte = bytes.get_mut(middle).context("a bundle has bytes")?;
+    *byte = !*byte;
+    fs::write(&copy, bytes)?;
+    name_by_digest(&replicas, &sha256, 1)?;
+    apply(&replicas, leader).await?;
+    // Executors ask the leader first.
+    let view = replicas.until_ready(2).await?;
+    ensure!(attempts(&view) == [1, 1], "{:?}", attempts(&view));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_replica_that_lost_its_disk_gets_the_bundle_from_the_others_and_can_lead() -> Result<()> {
     let (mut replicas, leader, sha256) = pushed().await?;
     // Before the journal names it, it is handed over; later, it is fetched.

@@ -106,7 +106,7 @@ pub enum Work {
         /// What it says of itself.
         manifest: Arc<Manifest>,
     },
-    /// A bundle is not what was ordered, or can't be unpacked here.
+    /// A bundle can't be kept or unpacked here.
     InstallFailed {
         /// The bundle.
         bundle: Digest,
