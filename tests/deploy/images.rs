@@ -43,6 +43,16 @@ pub(crate) fn built() {
     });
 }
 
+/// Makes sure that the engine has what `docker/compose.yaml` shows the scheduler with, or the like.
+///
+/// # Panics
+///
+/// It can't be made; the reason is shown.
+pub(crate) fn demo() {
+    base();
+    made("tests/tools/demo-images.sh", &[]);
+}
+
 fn profile() -> String {
     std::env::var("EPIC_IMAGE_PROFILE").unwrap_or_else(|_| "dev".to_owned())
 }

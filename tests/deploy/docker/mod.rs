@@ -1,6 +1,7 @@
 //! What the page on Docker says is done as it is printed, at the engine that the tests share.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use epic_common_io::bundle;
@@ -9,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::borrowed;
 use crate::engine::{Container, engine};
-use crate::tools::root;
+use crate::tools::{root, run};
 
 #[test]
 fn users_of_docker_can_type_what_its_page_says() {
@@ -19,6 +20,7 @@ fn users_of_docker_can_type_what_its_page_says() {
     let steps = page.steps(&notes).expect("each of its blocks is typed or noted");
 
     crate::images::built();
+    crate::images::demo();
     let machine = Machine::new();
     let folder = files();
     let _mesos = mesos(folder.path());
@@ -36,6 +38,12 @@ struct Machine {
 impl Machine {
     fn new() -> Self {
         let machine = Self { _turn: borrowed::turn() };
+        let compose = run("tests/tools/compose.sh", &[]);
+        let plugin = format!(
+            "plugins=$DOCKER_CONFIG/cli-plugins && mkdir -p $plugins && ln -sfn {} $plugins/docker-compose",
+            compose.trim()
+        );
+        assert!(machine.ask(&plugin, &root()).0, "compose can't be a plugin");
         // What a test that was killed has left is in the way.
         machine.clear();
         for address in ADDRESSES {
@@ -64,8 +72,13 @@ impl Machine {
     }
 
     fn clear(&self) {
-        let _gone = engine().ask(&["rm", "--force", "epic"]);
-        let _gone = engine().ask(&["volume", "rm", "epic-state"]);
+        let ours = "label=com.docker.compose.project=docker";
+        let gone = format!(
+            "docker rm --force --volumes epic $(docker ps --all --quiet --filter {ours})
+             docker volume rm epic-state $(docker volume ls --quiet --filter {ours})
+             docker network rm docker_epic; docker image rm epic-mesos/scheduler:0.0.9"
+        );
+        self.ask(&gone, &root());
         for address in ADDRESSES {
             self.ask(&format!("ip address del {address}/32 dev lo"), &root());
         }
@@ -110,6 +123,13 @@ fn files() -> TempDir {
     bundle::build(&root().join("tests/fixtures/quiet-platform"), &folder.path().join("epic-platform-1.0.0-1.bin"))
         .expect("the fixture is whole");
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("there is room for a secret");
+    // What the page takes of the repository, where it may write.
+    run("cp", &["-r", "docker", folder.path().to_str().expect("paths of tests are text")]);
+    fs::create_dir(folder.path().join("dist")).expect("there is room for a folder");
+    fs::copy(folder.path().join("epic-platform-1.0.0-1.bin"), folder.path().join("dist/epic-platform-1.0.0-1.bin"))
+        .expect("there is room for another bundle");
+    // The engine is root, but users in containers aren't.
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("the folder is ours");
     write("mesos-secret", "the-secret-of-the-page\n");
     write("credentials", r#"{"credentials": [{"principal": "epic", "secret": "the-secret-of-the-page"}]}"#);
     folder
