@@ -5,6 +5,7 @@ mod client;
 mod commands;
 mod failure;
 mod render;
+mod signals;
 mod terminal;
 
 use std::process::ExitCode;
@@ -15,20 +16,24 @@ use args::{Args, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let done = match Args::parse().command {
-        Command::Admin(admin) => commands::admin::run(admin),
-        Command::Bundle(command) => commands::bundle::run(command),
-        Command::Completions { shell } => commands::manual::completions(shell),
-        Command::Man { dir } => commands::manual::pages(&dir),
-        Command::Platform(platform) => commands::platform::run(platform),
-    };
-    match done {
+    let command = Args::parse().command;
+    match signals::heed().map_err(anyhow::Error::from).and_then(|()| run(command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if terminal::is_closed(&error) => ExitCode::FAILURE,
         Err(error) => {
             complain(&error);
             error.downcast_ref().map_or(ExitCode::FAILURE, Failure::exit_code)
         }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Admin(admin) => commands::admin::run(admin),
+        Command::Bundle(command) => commands::bundle::run(command),
+        Command::Completions { shell } => commands::manual::completions(shell),
+        Command::Man { dir } => commands::manual::pages(&dir),
+        Command::Platform(platform) => commands::platform::run(platform),
     }
 }
 

@@ -229,7 +229,7 @@ impl Holders {
     }
 
     /// Returns the URLs of the other replicas, at most [`PEERS_MAX`].
-    fn others(&self) -> BTreeSet<String> {
+    pub(crate) fn others(&self) -> BTreeSet<String> {
         let known = Arc::clone(&self.known.borrow());
         let others = known.iter().map(|peer| peer.advertise.trim_end_matches('/')).filter(|url| *url != self.own);
         others.take(PEERS_MAX).map(str::to_owned).collect()

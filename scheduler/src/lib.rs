@@ -24,6 +24,7 @@ pub mod replica;
 pub mod run;
 pub mod seed;
 pub mod settle;
+pub mod signals;
 pub mod start;
 pub mod store;
 pub mod token;

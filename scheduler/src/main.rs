@@ -15,6 +15,7 @@ use epic_scheduler::failure::{Code, Failure};
 use epic_scheduler::marathon::App;
 use epic_scheduler::run::run;
 use epic_scheduler::settle::settle;
+use epic_scheduler::signals::Signals;
 use epic_scheduler::start::start;
 use epic_scheduler::{files, healthcheck, init, offline, store};
 
@@ -55,12 +56,27 @@ fn main() -> ExitCode {
         return ended(&check(&config));
     }
     files::raise();
-    let system = actix::System::new();
-    system.block_on(settle(&config));
-    match start(&config).and_then(|ready| system.block_on(run(&config, ready))) {
+    match scheduled(&config, &actix::System::new()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => ended(&[failure]),
     }
+}
+
+/// Runs a scheduler until it is told to end, perhaps before it has begun.
+fn scheduled(config: &Config, system: &actix::SystemRunner) -> Result<(), Failure> {
+    let hear = system.block_on(async { Signals::hear() });
+    let mut signals = hear.map_err(|error| Failure::new(Code::Io, &error).about("cannot hear signals"))?;
+    let is_ended = system.block_on(async {
+        tokio::select! {
+            () = signals.wait() => true,
+            () = settle(config) => false,
+        }
+    });
+    if is_ended {
+        return Ok(());
+    }
+    let ready = start(config)?;
+    system.block_on(run(config, ready, &mut signals))
 }
 
 /// Does what is done once and isn't running a scheduler.

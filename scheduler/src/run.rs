@@ -9,7 +9,6 @@ use epic_scheduler_core::director::{Director, Input};
 use epic_scheduler_core::request::{RejectionKind, Request, Wish};
 use epic_scheduler_core::state::State;
 use epic_scheduler_core::supply::Patience;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
@@ -28,6 +27,7 @@ use crate::notify::Supervisor;
 use crate::peers::Peer;
 use crate::reach::servers::Servers;
 use crate::replica::{Mode, Replica};
+use crate::signals::Signals;
 use crate::start::{Copy, Held, Ready};
 use crate::view::Published;
 use crate::watchdog::Watchdog;
@@ -39,7 +39,7 @@ use crate::watchdog::Watchdog;
 /// # Errors
 ///
 /// Why it ended without having been asked to.
-pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
+pub async fn run(config: &Config, ready: Ready, signals: &mut Signals) -> Result<(), Failure> {
     // Back-offs in the journal count from its own times; the machine's may have been wrong when it wrote them.
     let clock = Clock::not_before(ready.state.at);
     let counts = metrics::install().map_err(|error| Failure::new(Code::Io, &error))?;
@@ -98,7 +98,7 @@ pub async fn run(config: &Config, ready: Ready) -> Result<(), Failure> {
     actix::spawn(seed(ask, (published, replica), ready.token.sha256, ready.seed));
 
     let end = tokio::select! {
-        () = signalled() => Ok(()),
+        () = signals.wait() => Ok(()),
         why = halted.recv() => Err(failure(why)),
     };
     if let Some(supervisor) = supervisor {
@@ -176,17 +176,6 @@ async fn seed(
             }
             Err(_) => return,
         }
-    }
-}
-
-async fn signalled() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        warn!("signals can't be heard");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => info!("SIGTERM: ending; services go on"),
-        _ = int.recv() => info!("SIGINT: ending; services go on"),
     }
 }
 

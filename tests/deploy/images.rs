@@ -146,6 +146,19 @@ fn a_scheduler_with_nothing_but_a_volume_is_healthy_and_ends_at_once_when_asked(
     assert!(took < 1_000_000_000, "it took {took} ns from SIGTERM to the end");
 }
 
+#[test]
+fn epicctl_ends_at_once_when_asked_also_as_a_containers_first_process() {
+    built();
+    let watching =
+        Container::run(&["--network", "none", CLI, "platform", "status", "--watch", "--server", "http://127.0.0.1:1"]);
+    let shown = || !engine().ask(&["logs", watching.id()]).stderr.is_empty();
+    assert!(wait::blocking_until(Duration::from_secs(60), shown), "it says nothing of the scheduler that isn't there");
+    engine().docker(&["stop", "--time", "20", watching.id()]);
+    let code = engine().docker(&["inspect", "--format", "{{.State.ExitCode}}", watching.id()]);
+    let took = nanos(watching.id(), "die") - nanos(watching.id(), "kill");
+    assert!(code == "143" && took < 1_000_000_000, "{took} ns after SIGTERM it ended with {code}");
+}
+
 /// When the engine saw something happen to a container, which isn't when we asked for it: this machine may be busy.
 fn nanos(id: &str, event: &str) -> i64 {
     let (container, event) = (format!("container={id}"), format!("event={event}"));

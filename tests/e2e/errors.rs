@@ -3,12 +3,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use epic_common::api::PlatformView;
 use epic_common_io::bundle;
-use epic_tests::epic::PATIENCE;
+use epic_tests::epic::{PATIENCE, built};
 use epic_tests::place::{Mount, Place};
+use epic_tests::process::Program;
 use epic_tests::wait;
 use nix::sys::signal::Signal;
 use sha2::{Digest as _, Sha256};
@@ -326,6 +328,17 @@ async fn a_secret_that_comes_late_is_waited_for_and_one_that_does_not_is_not_wai
     ensure!(said.stderr.matches(says).count() == 1, "it is told once: {}", said.stderr);
 
     let options = [("--token-file", file.as_str()), ("--wait-for-files", "1m")];
+    let log = place.path("early");
+    let mut early = Program::new(built("epic-scheduler")?, &log).args(place.options(&options)).start()?;
+    wait::until("it waits", PATIENCE, async || {
+        ensure!(fs::read_to_string(&log)?.contains(says), "{}", early.log_tail(5));
+        Ok(())
+    })
+    .await?;
+    early.signal(Signal::SIGTERM)?;
+    let status = early.ended(Duration::from_secs(20)).await?;
+    ensure!(status.success(), "told to end while it waits, it ended by {status}: {}", early.log_tail(5));
+
     let mount = async {
         wait::until("it waits", PATIENCE, async || {
             ensure!(place.log().contains(says), "{}", place.log());

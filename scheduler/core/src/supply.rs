@@ -35,12 +35,14 @@ pub struct Verdict {
     pub wait: Option<Duration>,
 }
 
-/// A search for artifacts, round after round; it holds no more than the last round lacked.
+/// A search for artifacts, round after round; it holds no more than the last round lacked, and who was asked.
 #[derive(Clone, Debug)]
 pub struct Search {
     patience: Patience,
     failures: u32,
     doubts: BTreeMap<Digest, u32>,
+    /// Who was there since something began to lack; a few more than [`NEWCOMERS_MAX`] at most.
+    known: BTreeSet<String>,
 }
 
 impl Default for Patience {
@@ -55,18 +57,24 @@ impl Search {
     /// Begins with nothing sought yet.
     #[must_use]
     pub const fn new(patience: Patience) -> Self {
-        Self { patience, failures: 0, doubts: BTreeMap::new() }
+        Self { patience, failures: 0, doubts: BTreeMap::new(), known: BTreeSet::new() }
     }
 
-    /// Takes note that the journal may name something else: that is worth no wait.
-    pub const fn renamed(&mut self) {
+    /// Takes note that the journal may name something else, or others take part: that is worth no wait.
+    pub const fn news(&mut self) {
         self.failures = 0;
     }
 
-    /// Takes note that other replicas take part: whoever came may have all of it, so patience begins anew.
-    pub fn met(&mut self) {
-        self.failures = 0;
-        self.doubts.clear();
+    /// Takes note of who is asked in the next round, by URL.
+    ///
+    /// Whoever wasn't there before may have all of it, so patience begins anew; but not for one that comes, ends and comes
+    /// again, nor for ever newcomers.
+    pub fn meet(&mut self, others: BTreeSet<String>) {
+        if self.known.len() < NEWCOMERS_MAX && !others.is_subset(&self.known) {
+            self.known.extend(others);
+            self.news();
+            self.doubts.clear();
+        }
     }
 
     /// Decides what follows from a round in which all that lacks was sought and this didn't come.
@@ -84,7 +92,12 @@ impl Search {
                 Miss::Doubtful => doubts.saturating_add(1),
             };
         }
-        self.failures = if missed.is_empty() { 0 } else { self.failures.saturating_add(1) };
+        if missed.is_empty() {
+            self.failures = 0;
+            self.known.clear();
+        } else {
+            self.failures = self.failures.saturating_add(1);
+        }
         let is_lost = |(_, doubts): &(&Digest, &u32)| **doubts > doubts_max;
         Verdict {
             lost: self.doubts.iter().filter(is_lost).map(|(digest, _)| *digest).collect(),
@@ -92,6 +105,9 @@ impl Search {
         }
     }
 }
+
+/// As many as twice the replicas that there usually are; one under Marathon has another address after each restart.
+const NEWCOMERS_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -131,7 +147,7 @@ mod tests {
         let mut search = search();
         round(&mut search, &[(A, Miss::Doubtful)]);
         round(&mut search, &[(A, Miss::Doubtful), (B, Miss::Doubtful)]);
-        search.renamed();
+        search.news();
         assert_eq!(round(&mut search, &[(A, Miss::Doubtful), (B, Miss::Doubtful)]), [A]);
         assert_eq!(round(&mut search, &[(A, Miss::Doubtful), (B, Miss::Doubtful)]), [A, B]);
         // What came, and is lost again later, is sought anew.
@@ -139,13 +155,39 @@ mod tests {
         assert_eq!(round(&mut search, &[(A, Miss::Doubtful), (B, Miss::Doubtful)]), [B]);
     }
 
+    fn others(urls: &[&str]) -> BTreeSet<String> {
+        urls.iter().map(|url| (*url).to_owned()).collect()
+    }
+
     #[test]
     fn whoever_comes_may_have_it() {
         let mut search = search();
         assert_eq!(round(&mut search, &[(A, Miss::Absent)]), [A]);
-        search.met();
+        search.meet(others(&["http://a"]));
         assert_eq!(round(&mut search, &[(A, Miss::Doubtful)]), []);
         assert_eq!(round(&mut search, &[(A, Miss::Alone)]), [], "whoever is alone asks nobody");
+    }
+
+    #[test]
+    fn whoever_comes_again_and_again_is_not_waited_for_again_and_again() {
+        let mut search = search();
+        search.meet(others(&["http://a", "http://b"]));
+        assert_eq!(round(&mut search, &[(A, Miss::Absent)]), [A]);
+        for there in [&["http://a"][..], &["http://a", "http://b"], &[]] {
+            search.meet(others(there));
+            assert_eq!(round(&mut search, &[(A, Miss::Doubtful)]), [A], "{there:?}");
+        }
+        // Each time at another address, so it seems another one: that ends, too.
+        let waits = (0..1000).take_while(|port| {
+            search.meet(others(&[&format!("http://b:{port}")]));
+            round(&mut search, &[(A, Miss::Doubtful)]).is_empty()
+        });
+        // Two were known, and one more round has not more doubts than there is patience for.
+        assert_eq!(waits.count(), NEWCOMERS_MAX - 2 + 1);
+        // Once nothing lacks, all of that is over.
+        assert_eq!(round(&mut search, &[]), []);
+        search.meet(others(&["http://a"]));
+        assert_eq!(round(&mut search, &[(A, Miss::Doubtful)]), []);
     }
 
     #[test]
@@ -157,9 +199,9 @@ mod tests {
         for failures in 1..9 {
             assert_eq!(wait(&mut search, &[(A, Miss::Absent)]), Some(backoff.jittered(failures, 7)));
         }
-        search.renamed();
+        search.news();
         assert_eq!(wait(&mut search, &[(A, Miss::Absent)]), Some(backoff.jittered(1, 7)));
-        search.met();
+        search.meet(others(&["http://a"]));
         assert_eq!(wait(&mut search, &[(A, Miss::Absent)]), Some(backoff.jittered(1, 7)));
         assert_eq!(wait(&mut search, &[]), None);
         assert_eq!(wait(&mut search, &[(A, Miss::Alone)]), Some(backoff.jittered(1, 7)), "it begins anew");

@@ -64,6 +64,7 @@ impl Supply {
         loop {
             let seen = Arc::clone(&self.published.borrow_and_update());
             peers.borrow_and_update();
+            search.meet(self.holders.others());
             let here = digests(&mut held);
             let missing: BTreeMap<_, _> =
                 named(&seen.state).into_iter().filter(|(digest, _)| !here.contains(digest)).collect();
@@ -81,9 +82,9 @@ impl Supply {
             self.holders.give_up(verdict.lost);
             held.borrow_and_update();
             tokio::select! {
-                () = another(&mut self.published, &seen.state) => search.renamed(),
+                () = another(&mut self.published, &seen.state) => search.news(),
                 Ok(()) = held.changed() => {}
-                Ok(()) = peers.changed() => search.met(),
+                Ok(()) = peers.changed() => search.news(),
                 () = sleep_for(verdict.wait) => {}
             }
         }

@@ -25,6 +25,8 @@ pub struct Certificate {
     expires: Timestamp,
     /// What was found at the last look.
     last: Result<Contents, String>,
+    /// It can be shown, but not yet.
+    is_early: bool,
 }
 
 /// What handshakes show from now on.
@@ -41,7 +43,7 @@ impl Certificate {
         let contents = pair::read(&files)?;
         let pair = contents.pair(&files)?;
         let shown = Arc::new(Shown(RwLock::new(Arc::clone(&pair.certified))));
-        let certificate = Self { files, host, shown, expires: pair.expires, last: Ok(contents) };
+        let certificate = Self { files, host, shown, expires: pair.expires, last: Ok(contents), is_early: false };
         certificate.tell(&pair);
         Ok(certificate)
     }
@@ -87,7 +89,8 @@ impl Certificate {
 
     pub(super) fn look(&mut self, found: Result<Contents, Error>) {
         let found = found.map_err(|error| chain(&error));
-        if found == self.last {
+        let is_news = found != self.last;
+        if !is_news && !self.is_early {
             return;
         }
         let pair = match &found {
@@ -95,7 +98,16 @@ impl Certificate {
             Err(error) => Err(error.clone()),
         };
         self.last = found;
+        let now = now();
+        self.is_early = pair.as_ref().is_ok_and(|pair| now < pair.begins && now < self.expires);
         match pair {
+            Ok(pair) if self.is_early => {
+                if is_news {
+                    metrics::certificate_stale(true);
+                    let begins = pair.begins;
+                    warn!(%begins, "the new certificate isn't valid yet; the old one is shown until then");
+                }
+            }
             Ok(pair) => {
                 *self.shown.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&pair.certified);
                 self.expires = pair.expires;
@@ -116,9 +128,11 @@ impl Certificate {
         if !pair.is_for(host) {
             warn!(%file, host, "the certificate is not for the host of --advertise; whoever asks for that host refuses it");
         }
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        if expires.seconds() <= now.as_secs() {
+        let (begins, now) = (pair.begins, now());
+        if expires <= now {
             warn!(%file, %expires, "the certificate has expired; clients refuse it");
+        } else if now < begins {
+            warn!(%file, %begins, "the certificate isn't valid yet; clients refuse it until then");
         }
     }
 }
@@ -133,6 +147,11 @@ impl ResolvesServerCert for Shown {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
     }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// Soon enough for whoever watches it being replaced.

@@ -10,6 +10,7 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
+use x509_parser::time::ASN1Time;
 
 use crate::config::file::{self, OptionFile};
 use crate::config::reach::PairFiles;
@@ -25,7 +26,9 @@ pub(super) struct Contents {
 #[derive(Clone, Debug)]
 pub(super) struct Pair {
     pub(super) certified: Arc<CertifiedKey>,
-    /// When the first certificate, which is the server's own, ends.
+    /// When the first certificate, which is the server's own, begins to be valid.
+    pub(super) begins: Timestamp,
+    /// When it ends.
     pub(super) expires: Timestamp,
 }
 
@@ -62,8 +65,8 @@ impl Contents {
         let certs = OptionFile { option: CERT, path: &files.cert };
         let wrong = |flaw| certs.must_hold("PEM certificates, the server's own first", flaw);
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.cert).collect();
-        let (chain, expires) = match chain.map(|chain| (expires(&chain), chain)) {
-            Ok((Some(expires), chain)) => (chain, expires),
+        let (chain, (begins, expires)) = match chain.map(|chain| (validity(&chain), chain)) {
+            Ok((Some(validity), chain)) => (chain, validity),
             Ok((None, _)) => return Err(wrong(None).into()),
             Err(error) => return Err(wrong(Some(error.into())).into()),
         };
@@ -74,7 +77,7 @@ impl Contents {
         })?;
         let certified = CertifiedKey::from_der(chain, key, &ring::default_provider())
             .map_err(|source| Error::Pair { files: files.clone(), source })?;
-        Ok(Pair { certified: Arc::new(certified), expires })
+        Ok(Pair { certified: Arc::new(certified), begins, expires })
     }
 }
 
@@ -87,11 +90,11 @@ impl Pair {
     }
 }
 
-/// Finds out when the first certificate ends; `None` without one, or if it is none.
-fn expires(chain: &[CertificateDer<'_>]) -> Option<Timestamp> {
+/// Finds out from when until when the first certificate is valid; `None` without one, or if it is none.
+fn validity(chain: &[CertificateDer<'_>]) -> Option<(Timestamp, Timestamp)> {
     let (_, own) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
-    let seconds = own.validity().not_after.timestamp();
-    Some(Timestamp(u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000)))
+    let at = |time: ASN1Time| Timestamp(u64::try_from(time.timestamp()).unwrap_or(0).saturating_mul(1_000_000));
+    Some((at(own.validity().not_before), at(own.validity().not_after)))
 }
 
 const CERT: &str = "--tls-cert-file";

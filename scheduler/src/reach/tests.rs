@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
 
 use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
@@ -13,8 +14,14 @@ use crate::config::reach::PairFiles;
 
 /// Makes a certificate for a host, and its key.
 fn made(host: &str) -> (String, String) {
+    made_for(host, Duration::ZERO)
+}
+
+/// Makes one that is valid from this time after 1970 on.
+fn made_for(host: &str, begins: Duration) -> (String, String) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(1970, 1, 1) + begins;
     params.not_after = rcgen::date_time_ymd(2031, 2, 3);
     (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }
@@ -99,4 +106,30 @@ fn a_pair_that_can_be_shown_replaces_the_one_before_and_any_other_does_not() {
     fs::write(&files.key, &first.1).unwrap();
     certificate.look(pair::read(&files));
     assert_eq!(certificate.shows(), old);
+}
+
+#[tokio::test]
+async fn a_pair_that_is_not_valid_yet_is_shown_once_it_is() {
+    let folder = TempDir::new().unwrap();
+    let first = made("a");
+    let files = files(folder.path(), &first.0, &first.1);
+    let mut certificate = Certificate::open(files.clone(), "a".to_owned()).unwrap();
+    let old = certificate.shows();
+    // Certificates count whole seconds.
+    let begins = SystemTime::UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(2);
+    let second = made_for("a", begins);
+    fs::write(&files.cert, &second.0).unwrap();
+    fs::write(&files.key, &second.1).unwrap();
+    let began = Instant::now();
+    let mut look = || {
+        certificate.look(pair::read(&files));
+        certificate.shows()
+    };
+    assert_eq!(look(), old);
+    assert_eq!(look(), old, "the files are the same");
+    while look() == old {
+        assert!(began.elapsed() < Duration::from_secs(30), "it is valid and isn't shown");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() >= begins.as_secs(), "it was shown too early");
 }
