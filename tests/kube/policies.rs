@@ -47,6 +47,9 @@ pub(crate) async fn play(stage: &Stage, enforcer: &Path) -> Result<()> {
     release.put("upgrade", &values("networkPolicy: {enabled: false}\n"))?;
     wait::until("an answer without the policy", PATIENCE, async || answered(&release, STRANGER)).await?;
     say("without the policy the stranger is answered");
+    for namespace in [ADMITTED, STRANGER, NAMESPACE] {
+        stage.kube.kubectl(&["-n", namespace, "delete", "pod", POD, "--now"])?;
+    }
     release.helm(&["uninstall", "epic", "--wait", "--timeout", "2m"]).map(drop)
 }
 
