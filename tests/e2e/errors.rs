@@ -275,7 +275,7 @@ async fn a_journal_that_was_damaged_or_emptied_is_refused_until_it_is_restored()
 async fn a_disk_that_is_full_at_the_start() -> Result<()> {
     let place = Place::new()?;
     let mount = Mount::new(&place.path("small"), 2 << 20)?;
-    let executor = epic_tests::epic::built("epic-executor")?.display().to_string();
+    let executor = built("epic-executor")?.display().to_string();
     let small = place.text_of("small/state");
     let options = [("--state-dir", small.as_str()), ("--executor", executor.as_str())];
     place.refuses(&options, IO, &["the disk of state directory", "/small/state", "ree some space"]).await?;

@@ -1,4 +1,4 @@
-//! A real Kubernetes of one node, in namespaces of its own, with real names, services and pods.
+//! A real Kubernetes of one node or a few, in namespaces of its own, with real names, services and pods.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,9 +22,10 @@ use crate::wait;
 #[derive(Debug)]
 pub struct Kubernetes {
     // Fields are dropped in this order: the node ends before its files go.
+    others: Vec<Process>,
     process: Process,
     state: PathBuf,
-    kubectl: PathBuf,
+    programs: Programs,
     leftovers: Leftovers,
     work: Option<TempDir>,
 }
@@ -52,51 +53,33 @@ impl Kubernetes {
         let leftovers = Leftovers::of(work.path(), None);
         let state = work.path().join("node");
         fs::create_dir(&state)?;
-        let namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
-        let program = Program::new("/usr/bin/unshare", work.path().join("node.log"))
-            .args(namespaces)
-            .args([repository("tests/kube/node.sh").canonicalize()?, state.clone(), programs.cluster.clone()])
-            .args([programs.kubectl.as_os_str().to_owned(), leftovers.cgroup("node").into()])
-            .args(images);
-        let process = program.start()?;
-        let mut cluster = Self { process, state, kubectl: programs.kubectl.clone(), leftovers, work: Some(work) };
-        cluster.link().await?;
-        cluster.ready().await?;
+        let process = node(1, &state, (programs, images), &leftovers)?;
+        let others = Vec::new();
+        let mut cluster = Self { others, process, state, programs: programs.clone(), leftovers, work: Some(work) };
+        link(1, cluster.process.pid()).await?;
+        ip("link set lo up")?;
+        ip(&format!("route replace local {LOCAL} dev lo"))?;
+        ip(&format!("route add {SERVICES} via {NODE}"))?;
+        let ready = cluster.state.join("ready");
+        let came = is_ready(&mut cluster.process, &ready).await;
+        came.with_context(|| cluster.log_tails())?;
         Ok(cluster)
     }
 
-    /// Connects the namespace around to the node's.
-    async fn link(&self) -> Result<()> {
-        let pid = self.process.pid();
-        let own = fs::read_link("/proc/self/ns/net")?;
-        wait::until("the node's network namespace", Duration::from_secs(10), async || {
-            ensure!(fs::read_link(format!("/proc/{pid}/ns/net"))? != own, "it is still this one");
-            Ok(())
-        })
-        .await?;
-        ip("link set lo up")?;
-        ip(&format!("link add node type veth peer name eth0 netns {pid}"))?;
-        ip(&format!("addr add {OUTSIDE}/30 dev node"))?;
-        ip("link set node up")?;
-        ip(&format!("route replace local {LOCAL} dev lo"))?;
-        ip(&format!("route add {SERVICES} via {NODE}"))?;
-        ip(&format!("route add {PODS} via {NODE}"))
-    }
-
-    async fn ready(&mut self) -> Result<()> {
-        let file = self.state.join("ready");
-        let ready = wait::until("a node that takes pods", READY_WITHIN, async || {
-            if let Some(status) = self.process.exited()? {
-                return Ok(Some(status));
-            }
-            ensure!(file.exists(), "it doesn't");
-            Ok(None)
-        });
-        match ready.await {
-            Ok(None) => Ok(()),
-            Ok(Some(status)) => bail!("the node ended ({status})\n{}", self.log_tails()),
-            Err(error) => bail!("{error:#}\n{}", self.log_tails()),
-        }
+    /// Starts another node, `node2` or `node3`, and waits until it takes pods; what is outside routes between nodes.
+    ///
+    /// # Errors
+    /// It doesn't come up (with the end of its log).
+    pub async fn add_node(&mut self, images: &[PathBuf]) -> Result<String> {
+        let number = u8::try_from(self.others.len())? + 2;
+        fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
+        let mut process = node(number, &self.state, (&self.programs, images), &self.leftovers)?;
+        link(number, process.pid()).await?;
+        let name = format!("node{number}");
+        let came = is_ready(&mut process, &self.state.join(&name).join("ready")).await;
+        came.with_context(|| process.log_tail(20))?;
+        self.others.push(process);
+        Ok(name)
     }
 
     /// Returns the administrator's kubeconfig.
@@ -140,7 +123,7 @@ impl Kubernetes {
     /// # Errors
     /// It can't be started.
     pub fn try_kubectl(&self, args: &[&str]) -> Result<Output> {
-        self.command(&self.kubectl).args(args).output().context("cannot start kubectl")
+        self.command(&self.programs.kubectl).args(args).output().context("cannot start kubectl")
     }
 
     /// Runs `kubectl`, which must succeed, and returns what it prints.
@@ -201,16 +184,18 @@ impl Kubernetes {
         program.start()
     }
 
-    /// Makes so many volumes on the node that claims are bound to by default.
+    /// Makes so many volumes on a node, which claims are bound to by default.
     ///
     /// # Errors
     /// As [`Self::kubectl`].
-    pub fn volumes(&self, count: usize) -> Result<()> {
+    pub fn volumes(&self, node: &str, count: usize) -> Result<()> {
         let mut manifest = STORAGE_CLASS.to_owned();
         for index in 0..count {
-            let path = self.state.join(format!("volume-{index}"));
+            let name = format!("volume-{node}-{index}");
+            let path = self.state.join(&name);
             fs::create_dir_all(&path)?;
-            manifest += &VOLUME.replace("INDEX", &index.to_string()).replace("PATH", &path.display().to_string());
+            let volume = VOLUME.replace("NAME", &name).replace("HOST", node);
+            manifest += &volume.replace("PATH", &path.display().to_string());
         }
         self.apply(&manifest).map(drop)
     }
@@ -228,9 +213,12 @@ impl Kubernetes {
 
 impl Drop for Kubernetes {
     fn drop(&mut self) {
+        self.others.clear();
         self.process.kill();
-        // Its other end is gone with the node's namespace, at the latest when the last program of it has ended.
-        let _gone = ip("link del node");
+        for number in 1..=3 {
+            // Its other end is gone with the node's namespace, at the latest when the last program of it has ended.
+            let _gone = ip(&format!("link del node{number}"));
+        }
         let Some(work) = self.work.take() else { return };
         let path = work.keep();
         if std::env::var_os("EPIC_KEEP").is_some_and(|keep| keep == "1") {
@@ -265,6 +253,12 @@ pub fn route_to_pods(change: Route) -> Result<()> {
     }
 }
 
+/// Returns the address of a node, by its number from 1.
+#[must_use]
+pub fn address_of(number: u8) -> String {
+    format!("172.30.{}.2", 256 - u16::from(number))
+}
+
 /// Returns what a program has printed, which must have succeeded.
 ///
 /// # Errors
@@ -273,6 +267,51 @@ pub fn printed(what: &str, output: &Output) -> Result<String> {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), "{what} ends with {}:\n{stdout}{stderr}", output.status);
     Ok(stdout.into_owned())
+}
+
+/// Starts a node of a cluster, by its number from 1.
+fn node(
+    number: u8,
+    state: &Path,
+    (programs, images): (&Programs, &[PathBuf]),
+    leftovers: &Leftovers,
+) -> Result<Process> {
+    let namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    let group = leftovers.cgroup(&format!("node{number}"));
+    Program::new("/usr/bin/unshare", state.with_file_name(format!("node{number}.log")))
+        .args(namespaces)
+        .args([repository("tests/kube/node.sh").canonicalize()?, state.to_owned()])
+        .args([number.to_string()])
+        .args([programs.cluster.clone(), programs.kubectl.clone()])
+        .args([group])
+        .args(images)
+        .start()
+}
+
+/// Connects the namespace around to a node's.
+async fn link(number: u8, pid: u32) -> Result<()> {
+    let own = fs::read_link("/proc/self/ns/net")?;
+    wait::until("the node's network namespace", Duration::from_secs(10), async || {
+        ensure!(fs::read_link(format!("/proc/{pid}/ns/net"))? != own, "it is still this one");
+        Ok(())
+    })
+    .await?;
+    let (net, link) = (256 - u16::from(number), format!("node{number}"));
+    ip(&format!("link add {link} type veth peer name eth0 netns {pid}"))?;
+    ip(&format!("addr add 172.30.{net}.1/30 dev {link}"))?;
+    ip(&format!("link set {link} up"))?;
+    ip(&format!("route add 172.30.{}.0/24 via {}", number - 1, address_of(number)))
+}
+
+async fn is_ready(process: &mut Process, file: &Path) -> Result<()> {
+    let ready = wait::until("a node that takes pods", READY_WITHIN, async || {
+        if let Some(status) = process.exited()? {
+            return Ok(Some(status));
+        }
+        ensure!(file.exists(), "it doesn't");
+        Ok(None)
+    });
+    ready.await?.map_or(Ok(()), |status| bail!("the node ended ({status})"))
 }
 
 fn ip(words: &str) -> Result<()> {
@@ -305,7 +344,7 @@ const VOLUME: &str = "\
 ---
 apiVersion: v1
 kind: PersistentVolume
-metadata: {name: volume-INDEX}
+metadata: {name: NAME}
 spec:
   storageClassName: node
   capacity: {storage: 20Gi}
@@ -315,5 +354,5 @@ spec:
   nodeAffinity:
     required:
       nodeSelectorTerms:
-        - matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [node]}]
+        - matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [HOST]}]
 ";

@@ -10,6 +10,7 @@ mod watch;
 mod accepted;
 mod certificates;
 mod disruption;
+mod nodes;
 mod plain;
 mod policies;
 mod sealed;
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
 fn run(words: &[&str]) -> Result<()> {
     for word in words {
         ensure!(
-            ["stay", "accepted", "helm4", "helm3", "sealed", "token", "page", "policies"].contains(word),
+            ["stay", "accepted", "helm4", "helm3", "sealed", "token", "page", "policies", "nodes"].contains(word),
             "unknown: {word:?}"
         );
     }
@@ -49,9 +50,9 @@ fn run(words: &[&str]) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let left = runtime.block_on(async {
         let whole = Timed::start();
-        let stage = Stage::set().await?;
+        let mut stage = Stage::set().await?;
         say(&format!("Kubernetes, Mesos and ZooKeeper are up ({whole})"));
-        let played = play(&stage, wanted).await.map_err(|error| stage.explain(&error));
+        let played = play(&mut stage, wanted).await.map_err(|error| stage.explain(&error));
         if words.contains(&"stay") {
             if let Err(error) = &played {
                 say(&format!("failed: {error:#}"));
@@ -82,7 +83,7 @@ fn settings() -> Vec<String> {
     files.iter().map(|file| format!("{file} is {}", now(file).trim())).collect()
 }
 
-async fn play(stage: &Stage, wanted: impl Fn(&str) -> bool) -> Result<()> {
+async fn play(stage: &mut Stage, wanted: impl Fn(&str) -> bool) -> Result<()> {
     if wanted("accepted") {
         accepted::play(stage)?;
     }
@@ -105,6 +106,9 @@ async fn play(stage: &Stage, wanted: impl Fn(&str) -> bool) -> Result<()> {
     // The last: nobody looks at pods from outside any more.
     if wanted("policies") {
         policies::play(stage, &stage::router()?).await?;
+    }
+    if wanted("nodes") {
+        nodes::play(stage).await?;
     }
     Ok(())
 }

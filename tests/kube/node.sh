@@ -1,23 +1,30 @@
 #!/bin/bash
-# Runs a Kubernetes of one node, as the first process of namespaces of its own; ends when one of its programs ends.
+# Runs a node of a Kubernetes, as the first process of namespaces of its own; ends when one of its programs ends.
 #
-#   unshare --net --mount --pid --fork --kill-child --mount-proc node.sh STATE PROGRAMS KUBECTL CGROUP IMAGE.tar...
+#   unshare --net --mount --pid --fork --kill-child --mount-proc node.sh STATE NUMBER PROGRAMS KUBECTL CGROUP IMAGE.tar...
 #
-# Whoever starts it gives its network namespace a link "eth0", whose other end has 172.30.255.1. The file STATE/ready is
-# there once pods can start; STATE/admin.conf is the administrator's kubeconfig. Killing this process ends all pods, and
-# nothing stays of it but STATE and control groups below CGROUP: links, mounts, addresses and packet filters are the
-# namespaces'.
+# Node 1 is called "node", and is all that a cluster needs; "node2" and "node3" only take pods, once it is there. Whoever
+# starts one gives its network namespace a link "eth0", whose other end has 172.30.255.1, 172.30.254.1 or 172.30.253.1. The
+# file STATE/ready, or STATE/nodeN/ready, is there once pods can start; STATE/admin.conf is the administrator's kubeconfig.
+# Killing this process ends all pods of the node, and nothing stays of it but STATE and control groups below CGROUP: links,
+# mounts, addresses and packet filters are the namespaces'.
 set -euo pipefail
-[ $# -ge 5 ] || { echo 'usage: node.sh STATE PROGRAMS KUBECTL CGROUP IMAGE.tar...' >&2; exit 64; }
+[ $# -ge 6 ] || { echo 'usage: node.sh STATE NUMBER PROGRAMS KUBECTL CGROUP IMAGE.tar...' >&2; exit 64; }
 [ $$ = 1 ] || { echo 'node.sh: must be the first process of a namespace; see its first lines' >&2; exit 64; }
-state=$1 programs=$2 kubectl=$3 cgroup=$4
-shift 4
+cluster=$1 number=$2 programs=$3 kubectl=$4 cgroup=$5
+shift 5
+state=$cluster name=node
+if [ "$number" != 1 ]; then
+  state=$cluster/node$number name=node$number
+fi
+mkdir -p "$state"
 cd "$state"
 mkdir -p pki log cni containerd kubelet var/lib var/log
 
 # Kept in step with tests/harness/kubernetes.rs.
-outside=172.30.255.1 node=172.30.255.2 pods=172.30.0.0/24 services=172.31.0.0/16 first_service=172.31.0.1
-api=https://$node:6443
+net=172.30.$((256 - number)) pods=172.30.$((number - 1)).0/24 services=172.31.0.0/16 first_service=172.31.0.1
+outside=$net.1 node=$net.2 first=172.30.255.2
+api=https://$first:6443
 
 until_true() { # seconds, what, command
   local end=$((SECONDS + $1)) what=$2
@@ -71,11 +78,13 @@ certificates() {
   openssl x509 -req -in api.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out api.crt \
     -extfile <(echo "subjectAltName=IP:$node,IP:$first_service,DNS:kubernetes.default.svc")
 }
-(cd pki && certificates) 2> log/pki.log
-token=$(openssl rand -hex 16)
-(umask 077 && echo "$token,admin,1,system:masters" > pki/tokens.csv)
+administrator() {
+  (cd pki && certificates) 2> log/pki.log
+  local token
+  token=$(openssl rand -hex 16)
+  (umask 077 && echo "$token,admin,1,system:masters" > pki/tokens.csv)
 
-cat > admin.conf << K
+  cat > admin.conf << K
 apiVersion: v1
 kind: Config
 clusters: [{name: test, cluster: {server: "$api", certificate-authority: "$state/pki/ca.crt"}}]
@@ -83,7 +92,9 @@ users: [{name: admin, user: {token: "$token"}}]
 contexts: [{name: test, context: {cluster: test, user: admin}}]
 current-context: test
 K
-export KUBECONFIG=$state/admin.conf
+}
+[ "$number" != 1 ] || administrator
+export KUBECONFIG=$cluster/admin.conf
 
 cat > containerd/config.toml << K
 version = 2
@@ -120,7 +131,7 @@ enforceNodeAllocatable: []
 failCgroupV1: false
 failSwapOn: false
 # Whoever is outside may serve the names that the cluster refuses to.
-clusterDNS: ["$node", "$outside"]
+clusterDNS: ["$first", "172.30.255.1"]
 clusterDomain: cluster.local
 containerRuntimeEndpoint: "unix://$state/containerd.sock"
 evictionHard: {memory.available: "0%", nodefs.available: "0%", nodefs.inodesFree: "0%", imagefs.available: "0%"}
@@ -142,39 +153,45 @@ cluster.local:53 in-addr.arpa:53 {
 }
 K
 
+control() {
+  run etcd etcd --data-dir etcd --unsafe-no-fsync --listen-client-urls http://127.0.0.1:2379 \
+    --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380 \
+    --initial-advertise-peer-urls http://127.0.0.1:2380 --initial-cluster default=http://127.0.0.1:2380
+  run apiserver "$programs/kube-apiserver" --etcd-servers=http://127.0.0.1:2379 \
+    --bind-address="$node" --advertise-address="$node" --secure-port=6443 \
+    --tls-cert-file=pki/api.crt --tls-private-key-file=pki/api.key --client-ca-file=pki/ca.crt \
+    --service-account-key-file=pki/sa.pub --service-account-signing-key-file=pki/sa.key \
+    --service-account-issuer=https://kubernetes.default.svc --api-audiences=https://kubernetes.default.svc \
+    --service-cluster-ip-range="$services" --authorization-mode=Node,RBAC --token-auth-file=pki/tokens.csv \
+    --kubelet-preferred-address-types=InternalIP
+  until_true 60 'the API server' "$kubectl" get --raw=/readyz
+  run controller-manager "$programs/kube-controller-manager" --kubeconfig="$KUBECONFIG" --leader-elect=false \
+    --service-account-private-key-file=pki/sa.key --root-ca-file=pki/ca.crt --use-service-account-credentials=true \
+    --secure-port=0 --concurrent-statefulset-syncs=5
+  run scheduler "$programs/kube-scheduler" --kubeconfig="$KUBECONFIG" --leader-elect=false --secure-port=0
+}
+
 run containerd containerd --config containerd/config.toml
-run etcd etcd --data-dir etcd --unsafe-no-fsync --listen-client-urls http://127.0.0.1:2379 \
-  --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380 \
-  --initial-advertise-peer-urls http://127.0.0.1:2380 --initial-cluster default=http://127.0.0.1:2380
-run apiserver "$programs/kube-apiserver" --etcd-servers=http://127.0.0.1:2379 \
-  --bind-address="$node" --advertise-address="$node" --secure-port=6443 \
-  --tls-cert-file=pki/api.crt --tls-private-key-file=pki/api.key --client-ca-file=pki/ca.crt \
-  --service-account-key-file=pki/sa.pub --service-account-signing-key-file=pki/sa.key \
-  --service-account-issuer=https://kubernetes.default.svc --api-audiences=https://kubernetes.default.svc \
-  --service-cluster-ip-range="$services" --authorization-mode=Node,RBAC --token-auth-file=pki/tokens.csv \
-  --kubelet-preferred-address-types=InternalIP
 until_true 10 containerd ctr -a containerd.sock version
 for image in pause.tar "$@"; do
   [ "$image" = pause.tar ] && image=$programs/pause.tar
   ctr -a containerd.sock -n k8s.io images import "$image" >> log/images.log
 done
-until_true 60 'the API server' "$kubectl" get --raw=/readyz
-run controller-manager "$programs/kube-controller-manager" --kubeconfig=admin.conf --leader-elect=false \
-  --service-account-private-key-file=pki/sa.key --root-ca-file=pki/ca.crt --use-service-account-credentials=true \
-  --secure-port=0 --concurrent-statefulset-syncs=5
-run scheduler "$programs/kube-scheduler" --kubeconfig=admin.conf --leader-elect=false --secure-port=0
-run kubelet "$programs/kubelet" --kubeconfig=admin.conf --config=kubelet.yaml --node-ip="$node" \
-  --hostname-override=node --root-dir="$state/kubelet"
-run proxy "$programs/kube-proxy" --kubeconfig=admin.conf --proxy-mode=iptables --hostname-override=node \
+[ "$number" != 1 ] || control
+run kubelet "$programs/kubelet" --kubeconfig="$KUBECONFIG" --config=kubelet.yaml --node-ip="$node" \
+  --hostname-override="$name" --root-dir="$state/kubelet"
+run proxy "$programs/kube-proxy" --kubeconfig="$KUBECONFIG" --proxy-mode=iptables --hostname-override="$name" \
   --oom-score-adj=0 --conntrack-max-per-core=0 --conntrack-tcp-timeout-established=0 --conntrack-tcp-timeout-close-wait=0
-run coredns "$programs/coredns" -conf Corefile
+if [ "$number" = 1 ]; then
+  run coredns "$programs/coredns" -conf Corefile
+fi
 
 # shellcheck disable=SC2317  # until_true calls them
-node_is_ready() { "$kubectl" wait --for=condition=Ready node/node --timeout=1s && "$kubectl" -n default get serviceaccount default; }
+node_is_ready() { "$kubectl" wait --for=condition=Ready "node/$name" --timeout=1s && "$kubectl" -n default get serviceaccount default; }
 # shellcheck disable=SC2317
 names_are_served() { exec 3<> "/dev/tcp/$node/53" && exec 3>&- 3<&-; }
 until_true 60 'the node' node_is_ready
-until_true 30 'CoreDNS' names_are_served
+[ "$number" != 1 ] || until_true 30 'CoreDNS' names_are_served
 touch ready
 
 code=0

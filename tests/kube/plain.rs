@@ -61,7 +61,7 @@ async fn install(release: &Release<'_>) -> Result<()> {
 }
 
 /// Pushes the bundle and applies the platform, as the chart's notes say.
-async fn use_it(release: &Release<'_>) -> Result<Standing> {
+pub(crate) async fn use_it(release: &Release<'_>) -> Result<Standing> {
     let timed = Timed::start();
     let door = release.door(&format!("svc/{FULL_NAME}")).await?;
     let server = format!("http://{}", door.address);

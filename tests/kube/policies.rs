@@ -33,10 +33,14 @@ pub(crate) async fn play(stage: &Stage, enforcer: &Path) -> Result<()> {
     say(&format!("replicas reach each other, ZooKeeper and Mesos, and agents reach them ({timed})"));
     release.helm(&["test", "epic", "--timeout", "2m"])?;
     say("helm test is let through");
-    for namespace in [ADMITTED, STRANGER, NAMESPACE] {
+    for namespace in [STRANGER, NAMESPACE] {
         ask(&release, namespace)?;
+        wait::until("a first attempt", PATIENCE, async || tried(&release, namespace)).await?;
     }
+    ask(&release, ADMITTED)?;
     wait::until("an answer for who is admitted", PATIENCE, async || answered(&release, ADMITTED)).await?;
+    // The others came before it, and ask every second.
+    tokio::time::sleep(ANSWERS_WITHIN).await;
     for namespace in [STRANGER, NAMESPACE] {
         ensure!(answered(&release, namespace).is_err(), "a pod of {namespace} is answered");
     }
@@ -47,6 +51,9 @@ pub(crate) async fn play(stage: &Stage, enforcer: &Path) -> Result<()> {
     release.put("upgrade", &values("networkPolicy: {enabled: false}\n"))?;
     wait::until("an answer without the policy", PATIENCE, async || answered(&release, STRANGER)).await?;
     say("without the policy the stranger is answered");
+    for namespace in [ADMITTED, STRANGER, NAMESPACE] {
+        stage.kube.kubectl(&["-n", namespace, "delete", "pod", POD, "--now"])?;
+    }
     release.helm(&["uninstall", "epic", "--wait", "--timeout", "2m"]).map(drop)
 }
 
@@ -76,7 +83,14 @@ fn ask(release: &Release<'_>, namespace: &str) -> Result<()> {
     release.stage.kube.kubectl(&[&pod[..], &["--", "platform", "status", "--watch"]].concat()).map(drop)
 }
 
-/// It has had an answer; if not, it must have tried.
+/// It has asked, and had no answer yet.
+fn tried(release: &Release<'_>, namespace: &str) -> Result<()> {
+    let log = release.stage.kube.kubectl(&["-n", namespace, "logs", POD])?;
+    ensure!(log.contains("still trying"), "the pod of {namespace} says {log:?}");
+    Ok(())
+}
+
+/// It has had an answer.
 fn answered(release: &Release<'_>, namespace: &str) -> Result<()> {
     let log = release.stage.kube.kubectl(&["-n", namespace, "logs", POD])?;
     ensure!(log.contains("platform: "), "the pod of {namespace} says {log:?}");

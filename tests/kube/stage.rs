@@ -42,7 +42,7 @@ impl Stage {
         let timed = Timed::start();
         let kube = Kubernetes::start(&programs, &images).await?;
         say(&format!("a Kubernetes node takes pods ({timed})"));
-        kube.volumes(VOLUMES)?;
+        kube.volumes("node", VOLUMES)?;
         let zookeeper = ZooKeeper::start().await?;
         let mut spec = ClusterSpec::agents_of(AGENTS);
         spec.credentials = vec![(PRINCIPAL.to_owned(), SECRET.to_owned())];
@@ -86,6 +86,7 @@ impl Stage {
             "get events -A --sort-by=.lastTimestamp",
             "-n plain logs --prefix --all-containers --tail=25 -l app.kubernetes.io/name=epic-mesos",
             "-n epic logs --prefix --all-containers --tail=25 -l app.kubernetes.io/name=epic-mesos",
+            "-n nodes logs --prefix --all-containers --tail=25 -l app.kubernetes.io/name=epic-mesos",
             "-n policies logs --prefix --all-containers --tail=25 -l app.kubernetes.io/name=epic-mesos",
             "-n sealed logs --prefix --all-containers --tail=25 -l app.kubernetes.io/name=epic-mesos",
         ];
@@ -146,7 +147,7 @@ endpoints: [{{addresses: ['{ip}']}}]
 }
 
 /// The scheduler's and epicctl's images, as files.
-fn images() -> Result<Vec<PathBuf>> {
+pub(crate) fn images() -> Result<Vec<PathBuf>> {
     let folder = std::env::var_os("EPIC_IMAGES").context("EPIC_IMAGES isn't set; start this by tests/kube/run.sh")?;
     Ok(["scheduler", "cli"].map(|image| PathBuf::from(&folder).join(format!("{image}.tar"))).into())
 }
@@ -175,4 +176,4 @@ pub(crate) const PRINCIPAL: &str = "bd";
 pub(crate) const SECRET: &str = "secret-of-bd";
 const AGENTS: u8 = 3;
 // Each release claims three, and leaves them; that of the page has up to five, and claims three more for a new journal.
-const VOLUMES: usize = 17;
+const VOLUMES: usize = 18;
