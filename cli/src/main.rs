@@ -17,13 +17,9 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     let command = Args::parse().command;
-    match signals::heed().map_err(anyhow::Error::from).and_then(|()| run(command)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if terminal::is_closed(&error) => ExitCode::FAILURE,
-        Err(error) => {
-            complain(&error);
-            error.downcast_ref().map_or(ExitCode::FAILURE, Failure::exit_code)
-        }
+    match signals::heeding(|| ended(run(command))) {
+        Ok(code) => code,
+        Err(error) => ended(Err(error.into())),
     }
 }
 
@@ -34,6 +30,18 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Completions { shell } => commands::manual::completions(shell),
         Command::Man { dir } => commands::manual::pages(&dir),
         Command::Platform(platform) => commands::platform::run(platform),
+    }
+}
+
+/// Says why it failed, if so.
+fn ended(done: anyhow::Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if terminal::is_closed(&error) => ExitCode::FAILURE,
+        Err(error) => {
+            complain(&error);
+            error.downcast_ref().map_or(ExitCode::FAILURE, Failure::exit_code)
+        }
     }
 }
 

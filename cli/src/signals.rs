@@ -1,30 +1,31 @@
 //! SIGINT and SIGTERM, to the first process of a container.
 
-use std::process::exit;
+use std::process::ExitCode;
 use std::{io, thread};
 
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
-/// Ends this process when it is told to, as the kernel ends any other; for a container's first one it does nothing.
-pub(crate) fn heed() -> io::Result<()> {
+/// Runs a command to its end, or to a signal that ends any other process by default, but not a container's first.
+pub(crate) fn heeding(run: impl FnOnce() -> ExitCode + Send + 'static) -> io::Result<ExitCode> {
     if std::process::id() != 1 {
-        return Ok(());
+        return Ok(run());
     }
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let (mut int, mut term) = {
-        let _inside = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
-    };
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let number = runtime.block_on(async {
-            tokio::select! {
-                _ = int.recv() => SignalKind::interrupt(),
-                _ = term.recv() => SignalKind::terminate(),
-            }
-        });
-        // What a shell says of a process that a signal has ended.
-        exit(128 + number.as_raw_value());
-    })?;
-    Ok(())
+    Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (tell, told) = oneshot::channel();
+        // Nobody hears of it any more after a signal.
+        thread::Builder::new().name("command".to_owned()).spawn(move || tell.send(run()).ok())?;
+        Ok(tokio::select! {
+            _ = int.recv() => signalled(SignalKind::interrupt()),
+            _ = term.recv() => signalled(SignalKind::terminate()),
+            code = told => code.unwrap_or(ExitCode::FAILURE),
+        })
+    })
+}
+
+/// What a shell says of a process that a signal has ended.
+fn signalled(by: SignalKind) -> ExitCode {
+    u8::try_from(128 + by.as_raw_value()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
