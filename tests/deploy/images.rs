@@ -151,7 +151,7 @@ fn epicctl_ends_at_once_when_asked_also_as_a_containers_first_process() {
     built();
     let watching =
         Container::run(&["--network", "none", CLI, "platform", "status", "--watch", "--server", "http://127.0.0.1:1"]);
-    let shown = || !engine().ask(&["logs", watching.id()]).stderr.is_empty();
+    let shown = || engine().docker(&["logs", watching.id()]).contains("still trying");
     assert!(wait::blocking_until(Duration::from_secs(60), shown), "it says nothing of the scheduler that isn't there");
     engine().docker(&["stop", "--time", "20", watching.id()]);
     let code = engine().docker(&["inspect", "--format", "{{.State.ExitCode}}", watching.id()]);
