@@ -1,6 +1,5 @@
 //! Runs a scheduler from its first connection to its end.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use crate::chain;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::holders::Holders;
+use crate::journal::local::Lock;
 use crate::metrics;
 use crate::notify::Supervisor;
 use crate::peers::Peer;
@@ -206,7 +206,7 @@ enum Part {
 /// What has to be ended in good order.
 enum Ending {
     Alone(actix::Addr<Journal>),
-    Shared { stop: oneshot::Sender<()>, ended: tokio::task::JoinHandle<()>, _lock: File },
+    Shared { stop: oneshot::Sender<()>, ended: tokio::task::JoinHandle<()>, _lock: Lock },
 }
 
 impl Part {

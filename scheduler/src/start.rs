@@ -1,6 +1,5 @@
 //! Everything that is checked and opened before the first connection.
 
-use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use crate::chain;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::journal::fold::fold;
-use crate::journal::local::{self, Local};
+use crate::journal::local::{self, Local, Lock};
 use crate::journal::{Journal as _, Recovered};
 use crate::mesos::client::Client;
 use crate::mesos::convert::Identity;
@@ -78,7 +77,7 @@ pub struct Copy {
     /// The checksum of the last batch, if that is known.
     pub last_crc32: Option<u32>,
     /// Keeps others out of the state directory.
-    pub lock: File,
+    pub lock: Lock,
 }
 
 /// Checks and opens everything; nothing is connected to.

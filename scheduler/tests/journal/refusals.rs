@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-use epic_scheduler::journal::local::Local;
+use epic_scheduler::journal::local::{self, Local};
 use epic_scheduler::journal::{Journal, Recovered};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tempfile::TempDir;
@@ -40,6 +43,23 @@ fn a_directory_in_use_names_who_uses_it() {
     assert!(said.contains(&format!("is in use by pid {}; stop that process", std::process::id())), "{said}");
     drop(journal);
     Local::open(state.path()).unwrap();
+}
+
+#[test]
+fn a_directory_that_is_let_go_is_free_at_once_whatever_is_being_started() {
+    let state = TempDir::new().unwrap();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // Each has a copy of all open files for a moment.
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                Command::new("/bin/true").status().unwrap();
+            }
+        });
+        let taken: Result<Vec<_>, _> = (0..5000).map(|_| local::lock(state.path()).map(drop)).collect();
+        is_over.store(true, Ordering::Relaxed);
+        taken.unwrap();
+    });
 }
 
 #[test]

@@ -8,10 +8,22 @@ use std::path::Path;
 use crate::journal::Error;
 use crate::journal::disk::failed;
 
-/// Takes the directory's lock, which is held as long as the file is open, and leaves our pid in it.
+/// A state directory's lock; it ends when this is dropped, or with the process, however that ends.
 ///
-/// The lock is `flock`'s: it ends with the process, however that ends. The pid is for people.
-pub(super) fn take(state_dir: &Path) -> Result<File, Error> {
+/// It is `flock`'s, and is let go by name: a process that is being started meanwhile has a copy of the file for a moment,
+/// and would hold it until then.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The end of the file's last copy does it otherwise.
+        self.0.unlock().ok();
+    }
+}
+
+/// Takes the directory's lock, and leaves our pid in it, which is for people.
+pub(super) fn take(state_dir: &Path) -> Result<Lock, Error> {
     let path = state_dir.join(NAME);
     let mut file = OpenOptions::new()
         .read(true)
@@ -28,8 +40,10 @@ pub(super) fn take(state_dir: &Path) -> Result<File, Error> {
         }
         Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
     }
-    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed("write", &path))?;
-    Ok(file)
+    let mut lock = Lock(file);
+    let written = lock.0.set_len(0).and_then(|()| writeln!(lock.0, "{}", std::process::id()));
+    written.map_err(failed("write", &path))?;
+    Ok(lock)
 }
 
 /// Fails if another process holds the lock; takes nothing and writes nothing.
@@ -41,7 +55,10 @@ pub(super) fn check(state_dir: &Path) -> Result<(), Error> {
         Err(error) => return Err(failed("open", &path)(error)),
     };
     match file.try_lock_shared() {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            drop(Lock(file));
+            Ok(())
+        }
         Err(TryLockError::WouldBlock) => Err(Error::InUse { dir: state_dir.to_owned(), pid: holder(&mut file) }),
         Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
     }

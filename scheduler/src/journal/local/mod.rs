@@ -12,6 +12,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+pub use lock::Lock;
 pub use record::Flaw;
 pub use restore::restore;
 
@@ -34,7 +35,7 @@ pub struct Local {
     bytes_since_snapshot: u64,
     /// The batch whose append failed.
     failed: Option<u64>,
-    _lock: File,
+    _lock: Lock,
 }
 
 /// The segment that is appended to.
@@ -49,7 +50,7 @@ struct Tail {
 ///
 /// # Errors
 /// When another process has it, or it can't be made.
-pub fn lock(state_dir: &Path) -> Result<File, Error> {
+pub fn lock(state_dir: &Path) -> Result<Lock, Error> {
     if state_dir.exists() && !state_dir.is_dir() {
         return Err(Error::NotADirectory { dir: state_dir.to_owned() });
     }
