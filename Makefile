@@ -91,8 +91,8 @@ ready:
 benches: ready
 	cargo build --release --locked -p epic-scheduler -p epic-executor -p epic-tests --bins
 
-bench-launch: benches ## Prints launches per second beside a raw loop of the same calls; ZK=1: with ZooKeeper beside local disk
-	@$(TARGET)/release/epic-bench launch $(if $(ZK),--zk)
+bench-launch: benches ## Prints what launching on AGENTS=1000,5000,10000 costs beside a raw loop of the same calls; ZK=1: with ZooKeeper
+	@$(TARGET)/release/epic-bench launch $(if $(ZK),--zk) $(AGENTS)
 
 bench-journal bench-entries bench-failover: SETS = build zookeeper
 bench-journal: benches ## Prints what commits cost beside a bare ZooKeeper client, with 1 and 3 servers

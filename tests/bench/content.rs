@@ -136,7 +136,7 @@ pub(crate) enum Tasks {
     Running,
 }
 
-/// Returns the agent of a member, as the stand-in for a master names its agents.
+/// Returns the agent of a member.
 pub(crate) fn agent(member: u32) -> String {
     format!("agent-{member:05}")
 }

@@ -7,7 +7,7 @@ use epic_scheduler::journal::codec;
 use epic_scheduler::journal::ring::Append;
 use epic_scheduler::zookeeper::{Session, Watch};
 use epic_tests::address::Network;
-use epic_tests::standin::{Seen, StandIn};
+use epic_tests::master::{Master, Seen, Setup};
 use epic_tests::wait;
 use epic_tests::zookeeper::ZooKeeper;
 use nix::sys::signal::Signal;
@@ -25,7 +25,7 @@ const WAITING: u32 = 100;
 
 #[expect(clippy::print_stdout, reason = "the figures are what it is for")]
 pub(crate) async fn run(sizes: &[u32]) -> Result<()> {
-    println!("two replicas, one ZooKeeper server, a stand-in for a master; {ROUNDS} rounds each, times in ms");
+    println!("two replicas, one ZooKeeper server, a fake master; {ROUNDS} rounds each, times in ms");
     println!("SIGKILL: from the deletion of the dead leader's election node; SIGTERM: from the signal");
     println!("{:>7} {:>8} {:>22} {:>22}", "tasks", "signal", "to SUBSCRIBE", "to the first deed");
     println!("{:>7} {:>8} {:>11} {:>10} {:>11} {:>10}", "", "", "median", "worst", "median", "worst");
@@ -56,7 +56,7 @@ pub(crate) async fn run(sizes: &[u32]) -> Result<()> {
 
 /// What stands while leaders come and go.
 struct Bench {
-    standin: StandIn,
+    master: Master,
     session: Session,
     pair: Pair,
     tasks: u32,
@@ -78,13 +78,13 @@ impl Bench {
         let place = zookeeper.url("/epic");
         let session = fill(&place, tasks).await?;
         let network = Network::take()?;
-        let standin = StandIn::start(network.free(1)?, ROLE, 0)?;
+        let master = Master::start(network.free(1)?, &Setup::of(ROLE, 0))?;
         if tasks > 0 {
-            standin.knows((0..tasks).map(|member| (content::task(member, 1).to_string(), content::agent(member))));
+            master.knows((0..tasks).map(|member| (content::task(member, 1).to_string(), content::agent(member))));
         }
         let dir = tempfile::tempdir()?;
-        let pair = Pair::start(dir.path(), (&place, &standin.address.to_string())).await?;
-        Ok(Self { standin, session, pair, tasks, _zookeeper: zookeeper, _network: network, _dir: dir })
+        let pair = Pair::start(dir.path(), (&place, &master.address.to_string())).await?;
+        Ok(Self { master, session, pair, tasks, _zookeeper: zookeeper, _network: network, _dir: dir })
     }
 
     /// Ends the leader, measures, and brings it back as a standby.
@@ -93,7 +93,7 @@ impl Bench {
         let before = self.quiet().await?;
         if self.tasks == 0 {
             // The next leader finds a place for one more member.
-            self.standin.add_agents(1);
+            self.master.add_agents(1);
         }
         let node = self.watch(&leader).await?;
         let signalled = Instant::now();
@@ -107,7 +107,7 @@ impl Bench {
 
     async fn until_acted(&self, before: &Seen, began: Instant) -> Result<Gap> {
         let acted = wait::until("the next leader does something", PATIENCE, async || {
-            let seen = self.standin.seen();
+            let seen = self.master.seen();
             ensure!(seen.subscriptions > before.subscriptions, "nobody has subscribed: {seen:?}");
             let times = seen.subscribed.zip(seen.acted).with_context(|| format!("nothing was done: {seen:?}"))?;
             Ok((times, seen.subscriptions))
@@ -121,7 +121,7 @@ impl Bench {
     async fn quiet(&self) -> Result<Seen> {
         let (mut last, mut since) = (0, Instant::now());
         let quiet = wait::until("no more calls come", PATIENCE, async || {
-            let seen = self.standin.seen();
+            let seen = self.master.seen();
             if seen.calls != last {
                 (last, since) = (seen.calls, Instant::now());
             }

@@ -1,6 +1,9 @@
-//! Medians and quantiles of what was measured.
+//! Medians and quantiles of what was measured, and what a process has used.
 
+use std::path::Path;
 use std::time::Duration;
+
+use anyhow::{Context as _, Result};
 
 /// What was measured, in order of size.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +37,20 @@ impl<T: Copy + PartialOrd> Sorted<T> {
 #[expect(clippy::float_arithmetic, reason = "figures for people")]
 pub(crate) fn ms(time: Option<Duration>) -> String {
     time.map_or_else(|| "-".to_owned(), |time| format!("{:.1}", time.as_secs_f64() * 1000.0))
+}
+
+/// Returns user and system time of a process (proc(5), stat fields 14 and 15, in clock ticks of 10 ms).
+///
+/// # Errors
+/// There is no such process.
+#[expect(clippy::float_arithmetic, reason = "figures for people")]
+pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"))?;
+    let rest = stat.rsplit_once(')').context("no name in stat")?.1;
+    let fields: Vec<_> = rest.split_whitespace().collect();
+    let ticks: u32 =
+        fields.get(11).context("utime")?.parse::<u32>()? + fields.get(12).context("stime")?.parse::<u32>()?;
+    Ok(f64::from(ticks) / 100.0)
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use epic_tests::cluster::Cluster;
 use epic_tests::epic::Epic;
 use epic_tests::spec::ClusterSpec;
 
+use crate::figures::cpu_seconds;
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[expect(clippy::print_stdout, reason = "the figures are what it is for")]
@@ -45,16 +47,6 @@ fn executors() -> Result<Vec<u32>> {
         }
     }
     Ok(found)
-}
-
-/// User and system time of a process (proc(5), stat fields 14 and 15, in clock ticks of 10 ms).
-fn cpu_seconds(pid: u32) -> Result<f64> {
-    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"))?;
-    let rest = stat.rsplit_once(')').context("no name in stat")?.1;
-    let fields: Vec<_> = rest.split_whitespace().collect();
-    let ticks: u32 =
-        fields.get(11).context("utime")?.parse::<u32>()? + fields.get(12).context("stime")?.parse::<u32>()?;
-    Ok(f64::from(ticks) / 100.0)
 }
 
 fn rss_mib(pid: u32) -> Result<f64> {

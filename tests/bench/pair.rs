@@ -1,4 +1,4 @@
-//! Two replicas of a scheduler, each a process of its own, on one journal and one stand-in for a master.
+//! Two replicas of a scheduler, each a process of its own, on one journal and one fake master.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
