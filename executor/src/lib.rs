@@ -10,6 +10,7 @@ pub mod render;
 pub mod scene;
 pub mod process;
 pub mod confine;
+pub mod seccomp;
 pub mod cgroup;
 pub mod log;
 pub mod probe;

@@ -11,12 +11,13 @@ use std::time::Duration;
 use epic_executor_core::traffic::{Cause, Exit};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::cgroup::Group;
+use crate::confine;
 use crate::log::{LOG_BYTES_MAX, Log, Tail};
 use crate::sandbox::User;
 
@@ -63,7 +64,8 @@ const OPEN_FILES_MAX: u64 = 65_536;
 const LAST_OUTPUT: Duration = Duration::from_millis(200);
 
 impl Program {
-    /// Makes the command that starts it.
+    /// Makes the command that starts it, without the program's environment: it begins as root, and who made the bundle
+    /// must not choose what it loads.
     ///
     /// It must be started from the main thread: a death signal comes when the *thread* ends that
     /// made the child (prctl(2), `PR_SET_PDEATHSIG`).
@@ -76,8 +78,19 @@ impl Program {
         command.arg("--uid").arg(self.user.uid.to_string()).arg("--gid").arg(self.user.gid.to_string());
         command.arg("--nofile").arg(OPEN_FILES_MAX.to_string()).arg("--parent").arg(std::process::id().to_string());
         command.arg("--dir").arg(&self.dir).arg("--").args(&self.command);
-        command.env_clear().envs(self.env.iter().cloned()).current_dir("/").stdin(Stdio::null()).kill_on_drop(true);
+        command.env_clear().current_dir("/").stdin(Stdio::piped()).kill_on_drop(true);
         command
+    }
+
+    /// Gives the environment to a process that was just started.
+    fn equip(&self, stdin: Option<ChildStdin>) {
+        let environment = confine::encode(&self.env);
+        actix::spawn(async move {
+            if let Some(mut stdin) = stdin {
+                // If it has ended before it read all, its exit code says why.
+                stdin.write_all(&environment).await.ok();
+            }
+        });
     }
 
     /// Starts it as a service.
@@ -86,7 +99,8 @@ impl Program {
     ///
     /// What the system says; whether the program is there shows only in its exit code.
     pub fn spawn(&self, logs: Logs) -> io::Result<Process> {
-        let child = self.start().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child = self.start().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        self.equip(child.stdin.take());
         Ok(Process { child, logs, group: self.group.clone() })
     }
 
@@ -98,6 +112,7 @@ impl Program {
     pub async fn check(&self, most: Duration) -> Result<(), String> {
         let failed = |error: io::Error| format!("{} can't be started: {error}", self.command[0]);
         let mut child = self.start().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+        self.equip(child.stdin.take());
         let tail = Rc::new(RefCell::new(Tail::default()));
         let stderr = child.stderr.take().map(|stderr| actix::spawn(copy(stderr, None, Rc::clone(&tail))));
         let Ok(status) = timeout(most, child.wait()).await else {

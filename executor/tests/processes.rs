@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use epic_common::resources::{Bytes, Grant, MilliCpus};
 use epic_executor::cgroup::{Cgroups, Group};
+use epic_executor::confine;
 use epic_executor::process::{Logs, Process, Program};
 use epic_executor::sandbox::{Root, User};
 use epic_executor_core::traffic::{Cause, Exit};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -126,6 +128,82 @@ async fn a_service_is_confined_to_what_it_was_given() {
 }
 
 #[actix::test]
+async fn nothing_of_a_services_environment_reaches_the_program_that_is_still_root() {
+    let place = Place::new();
+    let dir = place.dir.path();
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
+    // The starter needs this library, the program doesn't.
+    fs::write(dir.join("libgcc_s.so.1"), "").unwrap();
+    let mut program = place.program(&["/bin/true"]);
+    let debug = dir.join("loaded").display().to_string();
+    let variables = [("LD_LIBRARY_PATH", dir.to_str().unwrap()), ("LD_DEBUG", "files"), ("LD_DEBUG_OUTPUT", &debug)];
+    program.env.extend(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(program.check(LONG).await, Ok(()));
+    let written = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    let owners: Vec<_> = written
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("loaded"))
+        .map(|entry| entry.metadata().unwrap().uid())
+        .collect();
+    assert_eq!(owners, [65_534], "only the program itself has heard of it");
+    place.end().await;
+}
+
+#[actix::test]
+async fn an_environment_may_be_larger_than_a_pipe_and_one_that_is_too_large_is_refused() {
+    let place = Place::new();
+    let mut program = place.program(&["/bin/sh", "-c", "test ${#BIG} = 100000 && test ${#LAST} = 100000"]);
+    for name in ["BIG", "MIDDLE", "LAST"] {
+        program.env.push((name.into(), "x".repeat(100_000)));
+    }
+    assert_eq!(program.check(LONG).await, Ok(()));
+    program.env.push(("HUGE".into(), "x".repeat(2 << 20)));
+    let reason = program.check(LONG).await.unwrap_err();
+    assert!(reason.contains("the environment has more than 2097152 bytes"), "{reason}");
+    place.end().await;
+}
+
+#[actix::test]
+async fn no_descriptor_but_the_standard_three_is_inherited() {
+    let place = Place::new();
+    let secret = fs::File::create(place.dir.path().join("secret")).unwrap();
+    fcntl(&secret, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+    place.run(&["/bin/sh", "-c", "readlink /proc/$$/fd/*"]).await;
+    let out = place.out();
+    assert!(out.starts_with("/dev/null\npipe:") && !out.contains("secret"), "{out}");
+    place.end().await;
+}
+
+#[actix::test]
+async fn a_service_has_no_capability_and_root_those_of_a_container() {
+    let place = Place::new();
+    let nothing = "CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n\
+                   CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n";
+    let status = ["/bin/grep", "-E", "^(Cap|NoNewPrivs|Seccomp:)", "/proc/self/status"];
+    place.run(&status).await;
+    assert_eq!(place.out(), nothing);
+    let mut program = place.program(&status);
+    program.user = User::find(Some("root"), Root::Allowed).unwrap();
+    let logs = Logs { out: place.dir.path().join("root"), err: place.dir.path().join("err") };
+    let (_signals, received) = mpsc::unbounded_channel();
+    program.spawn(logs).unwrap().run(received).await;
+    let held = fs::read_to_string(place.dir.path().join("root")).unwrap();
+    assert!(held.contains("CapEff:\t00000000a80425fb\nCapBnd:\t00000000a80425fb\n"), "{held}");
+    place.end().await;
+}
+
+#[actix::test]
+async fn system_calls_that_reach_for_the_host_are_refused() {
+    let place = Place::new();
+    // Numbers of x86_64; 1000 is no call of any kernel.
+    let calls = [("ptrace", 101, 1), ("mount", 165, 1), ("unshare", 272, 1), ("keyctl", 250, 1), ("bpf", 321, 1)];
+    for (name, number, errno) in calls.into_iter().chain([("clone3", 435, 38), ("none", 1000, 38)]) {
+        let script = format!("syscall({number}, 0, 0, 0, 0, 0); exit ($!+0 == {errno} ? 0 : 1)");
+        assert_eq!(place.program(&["/usr/bin/perl", "-e", &script]).check(LONG).await, Ok(()), "{name}");
+    }
+    place.end().await;
+}
+
+#[actix::test]
 async fn what_cannot_be_started_says_why() {
     let place = Place::new();
     fs::write(place.dir.path().join("text"), "x").unwrap();
@@ -230,8 +308,11 @@ async fn a_command_probe_is_its_exit_code_and_is_bounded() {
 
 #[actix::test]
 async fn services_die_with_the_executor() {
+    let mut environment = tempfile::NamedTempFile::new().unwrap();
+    environment.write_all(&confine::encode(&[])).unwrap();
     let exec = format!("'{EXECUTOR}' exec --uid 65534 --gid 65534 --nofile 64 --parent $$ --dir /");
-    let script = format!("{exec} -- /bin/sh -c 'trap \"\" TERM; echo $$; exec sleep 600' & wait");
+    let program = "/bin/sh -c 'trap \"\" TERM; echo $$; exec /bin/sleep 600'";
+    let script = format!("{exec} -- {program} <'{}' & wait", environment.path().display());
     let mut parent = Command::new("/bin/sh").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(parent.stdout.take().unwrap()).lines();
     let child = lines.next().unwrap().unwrap();
