@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::{Digest, InstanceId, RoleId, ServiceId, TaskId};
+use crate::ids::{Digest, RoleId, ServiceId, TaskId, UnitId};
 use crate::resources::Grant;
 
 /// Travels as the data of a Mesos task: everything an executor needs to run one attempt.
@@ -53,7 +53,7 @@ pub enum Nudge {
     /// The document has changed for this instance.
     Document {
         /// Who reads it.
-        instance: InstanceId,
+        instance: UnitId,
         /// The newest text.
         document: DocumentText,
     },

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,12 +11,12 @@ macro_rules! text_id {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Takes the text as it is.
             #[must_use]
-            pub fn new(text: impl Into<String>) -> Self {
+            pub fn new(text: impl Into<Arc<str>>) -> Self {
                 Self(text.into())
             }
 
@@ -34,7 +35,7 @@ macro_rules! text_id {
 
         impl From<&str> for $name {
             fn from(text: &str) -> Self {
-                Self(text.to_owned())
+                Self(text.into())
             }
         }
     )*};
@@ -49,23 +50,99 @@ text_id! {
     OfferId;
     /// An executor on one agent.
     ExecutorId;
-    /// A member of a role, such as `worker-1`: what the scheduler places.
-    InstanceId;
     /// A role of a bundle, such as `worker`.
     RoleId;
     /// A service of a bundle, such as `node-exporter`.
     ServiceId;
 }
 
-impl InstanceId {
-    /// Returns the name of the member `ordinal` of `role`, counted from 0.
-    #[must_use]
-    pub fn of(role: &RoleId, ordinal: u32) -> Self {
-        Self(format!("{role}-{ordinal}"))
+/// Something that is deployed: the platform is number 0, and each cluster gets the next; a number is never reused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeploymentId(pub u64);
+
+impl DeploymentId {
+    /// The platform.
+    pub const PLATFORM: Self = Self(0);
+}
+
+impl fmt::Display for DeploymentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
-/// A try to run an instance, counted from 1; attempts never restart, or an old status could speak for a new task.
+/// What the scheduler places: one of a role's units, such as `worker-1`.
+///
+/// A unit of the platform is shown as `ROLE-ORDINAL`, one of another deployment as `ROLE-ORDINAL@DEPLOYMENT`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct UnitId {
+    /// Whose unit it is.
+    pub deployment: DeploymentId,
+    /// What it is there.
+    pub role: RoleId,
+    /// Which of the role's units, counted from 0.
+    pub ordinal: u32,
+}
+
+impl UnitId {
+    /// Returns the platform's unit `ordinal` of `role`.
+    #[must_use]
+    pub fn of_platform(role: &RoleId, ordinal: u32) -> Self {
+        Self { deployment: DeploymentId::PLATFORM, role: role.clone(), ordinal }
+    }
+
+    /// Reads `ROLE-ORDINAL`.
+    fn within(deployment: DeploymentId, text: &str) -> Option<Self> {
+        let (role, ordinal) = text.rsplit_once('-')?;
+        let ordinal = number(ordinal)?;
+        (!role.is_empty()).then(|| Self { deployment, role: role.into(), ordinal })
+    }
+}
+
+impl fmt::Display for UnitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.role, self.ordinal)?;
+        if self.deployment == DeploymentId::PLATFORM { Ok(()) } else { write!(f, "@{}", self.deployment) }
+    }
+}
+
+impl FromStr for UnitId {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let unit = match text.rsplit_once('@') {
+            None => Self::within(DeploymentId::PLATFORM, text),
+            Some((unit, deployment)) => {
+                number(deployment).filter(|uid| *uid != 0).and_then(|uid| Self::within(DeploymentId(uid), unit))
+            }
+        };
+        unit.ok_or_else(|| Malformed::new("unit id", text))
+    }
+}
+
+impl From<UnitId> for String {
+    fn from(id: UnitId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for UnitId {
+    type Error = Malformed;
+
+    fn try_from(text: String) -> Result<Self, Malformed> {
+        text.parse()
+    }
+}
+
+/// Reads a number in the one form in which it is written: no sign, no leading zero.
+fn number<T: FromStr>(text: &str) -> Option<T> {
+    let is_plain = text == "0" || !text.starts_with(['0', '+']);
+    text.parse().ok().filter(|_| is_plain)
+}
+
+/// A try to run a unit, counted from 1; attempts never restart, or an old status could speak for a new task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Attempt(pub u32);
@@ -84,19 +161,26 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// A Mesos task: one attempt of one instance, shown as `worker-1.3`.
+/// A Mesos task: one attempt of one unit.
+///
+/// Shown as `worker-1.3` if the unit is the platform's, else with the deployment's number: `worker-1.7-3`. Mesos takes at
+/// most 255 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct TaskId {
     /// Whose attempt it is.
-    pub instance: InstanceId,
+    pub unit: UnitId,
     /// Which one.
     pub attempt: Attempt,
 }
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.instance, self.attempt)
+        let UnitId { deployment, role, ordinal } = &self.unit;
+        match *deployment {
+            DeploymentId::PLATFORM => write!(f, "{role}-{ordinal}.{}", self.attempt),
+            DeploymentId(uid) => write!(f, "{role}-{ordinal}.{uid}-{}", self.attempt),
+        }
     }
 }
 
@@ -118,13 +202,16 @@ impl FromStr for TaskId {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        let malformed = || Malformed { what: "task id", text: text.chars().take(80).collect() };
-        let (instance, attempt) = text.rsplit_once('.').ok_or_else(malformed)?;
-        let number = attempt.parse().map_err(|_| malformed())?;
-        if instance.is_empty() || attempt.starts_with(['0', '+']) {
-            return Err(malformed());
-        }
-        Ok(Self { instance: instance.into(), attempt: Attempt(number) })
+        let parts = || {
+            let (unit, rest) = text.rsplit_once('.')?;
+            let (deployment, attempt) = match rest.split_once('-') {
+                None => (0, rest),
+                Some((uid, attempt)) => (number(uid).filter(|uid| *uid != 0)?, attempt),
+            };
+            let attempt = number(attempt).filter(|attempt| *attempt != 0)?;
+            Some(Self { unit: UnitId::within(DeploymentId(deployment), unit)?, attempt: Attempt(attempt) })
+        };
+        parts().ok_or_else(|| Malformed::new("task id", text))
     }
 }
 
@@ -172,8 +259,7 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
         let mut bytes = [0; 32];
-        hex::decode_to_slice(text, &mut bytes)
-            .map_err(|_| Malformed { what: "sha256", text: text.chars().take(80).collect() })?;
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| Malformed::new("sha256", text))?;
         Ok(Self(bytes))
     }
 }
@@ -192,24 +278,55 @@ pub struct Malformed {
     pub text: String,
 }
 
+impl Malformed {
+    fn new(what: &'static str, text: &str) -> Self {
+        Self { what, text: text.chars().take(80).collect() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_task_id_names_instance_and_attempt() {
+    fn a_task_id_names_unit_and_attempt() {
         let task: TaskId = "worker-1.3".parse().unwrap();
-        assert_eq!((task.instance.as_str(), task.attempt), ("worker-1", Attempt(3)));
+        assert_eq!((task.unit.to_string(), task.attempt), ("worker-1".to_owned(), Attempt(3)));
+        assert_eq!(task.unit, UnitId::of_platform(&"worker".into(), 1));
         assert_eq!(task.to_string(), "worker-1.3");
-        assert_eq!("a.b.7".parse::<TaskId>().unwrap().instance.as_str(), "a.b");
+        let task: TaskId = "worker-1.7-3".parse().unwrap();
+        assert_eq!((task.unit.deployment, task.unit.ordinal, task.attempt), (DeploymentId(7), 1, Attempt(3)));
+        assert_eq!((task.to_string(), task.unit.to_string()), ("worker-1.7-3".to_owned(), "worker-1@7".to_owned()));
+        assert_eq!("a.b-0.7".parse::<TaskId>().unwrap().unit.role.as_str(), "a.b");
     }
 
     #[test]
     fn a_foreign_task_id_is_refused() {
-        for text in
-            ["", "worker", ".1", "worker.", "worker.x", "worker.03", "worker.+3", "worker.-1", "worker.99999999999"]
-        {
+        let texts = "|worker|.1|worker.1|-1.1|worker-1.|worker-1.0|worker-1.x|worker-1.03|worker-1.+3|worker-1.-1|worker-01.1\
+            |worker-1.0-3|worker-1.7-0|worker-1.07-3|worker-1.7-3-4|worker-1.99999999999|worker-99999999999.1";
+        for text in texts.split('|') {
             assert!(text.parse::<TaskId>().is_err(), "{text}");
+        }
+        for text in ["", "worker", "worker-", "-1", "worker-1@0", "worker-1@", "worker-1@x", "worker-+1"] {
+            assert!(text.parse::<UnitId>().is_err(), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn units_and_tasks_survive_their_text(
+            role in "[a-z]([a-z0-9.@-]{0,20}[a-z0-9])?",
+            uid in proptest::prop_oneof![proptest::strategy::Just(0_u64), proptest::num::u64::ANY],
+            ordinal: u32,
+            attempt in 1..=u32::MAX,
+        ) {
+            let unit = UnitId { deployment: DeploymentId(uid), role: RoleId::new(role), ordinal };
+            let task = TaskId { unit: unit.clone(), attempt: Attempt(attempt) };
+            assert_eq!(task.to_string().parse(), Ok(task));
+            // Only a manifest that names a role with an @ could mistake one unit for another, and it may not.
+            if !unit.role.as_str().contains('@') {
+                assert_eq!(unit.to_string().parse(), Ok(unit));
+            }
         }
     }
 

@@ -61,7 +61,7 @@ impl Host {
     fn prepare(&mut self, order: &LaunchOrder) -> Work {
         let task = order.task.clone();
         let refused = |reason| Work::Refused { task: task.clone(), reason };
-        if let Err(error) = self.sandbox.create_instance(&order.task.instance) {
+        if let Err(error) = self.sandbox.create_instance(&order.task.unit) {
             return refused(chain(&error));
         }
         // Executors of other agents on this host may share our place in the hierarchy.
@@ -134,7 +134,7 @@ impl Host {
                 let user =
                     User::find(scene.service.user.as_deref(), root(&scene.order)).map_err(|error| chain(&error))?;
                 sandbox
-                    .create_service(&scene.run.task.instance, &scene.run.service, &user)
+                    .create_service(&scene.run.task.unit, &scene.run.service, &user)
                     .map_err(|error| chain(&error))?;
                 let places = Places { dir: &dir, payload: &payload };
                 let renderer = Renderer::new(&scene, places).map_err(|error| chain(&error))?;
@@ -163,7 +163,7 @@ impl Host {
         let places = Places { dir: &dir, payload: &payload };
         let user = User::find(scene.service.user.as_deref(), root(&scene.order)).map_err(|error| chain(&error))?;
         let program = scene::program(scene, places, user, group.clone()).map_err(|error| chain(&error))?;
-        let log = |stream| self.sandbox.log(&run.task.instance, &run.service, stream);
+        let log = |stream| self.sandbox.log(&run.task.unit, &run.service, stream);
         let process = program.spawn(Logs { out: log(Stream::Out), err: log(Stream::Err) });
         let (signals, received) = mpsc::unbounded_channel();
         self.runs.insert((run.task.clone(), run.service.clone()), Run { number: run.run, group, program, signals });
@@ -215,7 +215,7 @@ impl Host {
     }
 
     fn paths(&self, scene: &Scene) -> (PathBuf, PathBuf) {
-        (self.sandbox.service(&scene.run.task.instance, &scene.run.service), self.sandbox.payload(&scene.order.bundle))
+        (self.sandbox.service(&scene.run.task.unit, &scene.run.service), self.sandbox.payload(&scene.order.bundle))
     }
 }
 

@@ -89,7 +89,7 @@ impl Renderer {
             "ports": order.grant.ports,
             "host": order.hostname,
             "platform": order.platform,
-            "instance": order.task.instance,
+            "instance": order.task.unit,
             "role": order.role,
             "dir": places.dir,
             "payload": places.payload,

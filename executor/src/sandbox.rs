@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
-use epic_common::ids::{Digest, InstanceId, ServiceId};
+use epic_common::ids::{Digest, ServiceId, UnitId};
 use nix::unistd::{Gid, Uid, getegid, geteuid};
 use thiserror::Error;
 
@@ -115,13 +115,13 @@ impl Sandbox {
 
     /// Returns a service's own directory.
     #[must_use]
-    pub fn service(&self, instance: &InstanceId, service: &ServiceId) -> PathBuf {
-        self.root.join("services").join(instance.as_str()).join(service.as_str())
+    pub fn service(&self, instance: &UnitId, service: &ServiceId) -> PathBuf {
+        self.root.join("services").join(instance.to_string()).join(service.as_str())
     }
 
     /// Returns a service's log file.
     #[must_use]
-    pub fn log(&self, instance: &InstanceId, service: &ServiceId, stream: Stream) -> PathBuf {
+    pub fn log(&self, instance: &UnitId, service: &ServiceId, stream: Stream) -> PathBuf {
         let end = match stream {
             Stream::Out => "stdout",
             Stream::Err => "stderr",
@@ -134,8 +134,8 @@ impl Sandbox {
     /// # Errors
     ///
     /// The directory that can't be made.
-    pub fn create_instance(&self, instance: &InstanceId) -> Result<(), Error> {
-        create_dir(&self.root.join("services").join(instance.as_str()))
+    pub fn create_instance(&self, instance: &UnitId) -> Result<(), Error> {
+        create_dir(&self.root.join("services").join(instance.to_string()))
     }
 
     /// Makes a service's directory, which belongs to its user, who must be able to get there.
@@ -143,7 +143,7 @@ impl Sandbox {
     /// # Errors
     ///
     /// The directory that can't be made, or that the user can't pass.
-    pub fn create_service(&self, instance: &InstanceId, service: &ServiceId, user: &User) -> Result<PathBuf, Error> {
+    pub fn create_service(&self, instance: &UnitId, service: &ServiceId, user: &User) -> Result<PathBuf, Error> {
         let dir = self.service(instance, service);
         create_dir(&dir)?;
         chown(&dir, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(Error::io("give away", &dir))?;
@@ -245,7 +245,8 @@ mod tests {
         fs::set_permissions(&dir, Permissions::from_mode(0o750)).unwrap();
         let sandbox = Sandbox::create(dir.clone()).unwrap();
         assert_eq!(mode(&dir), 0o751);
-        let (instance, service, user) = ("worker-0".into(), "web".into(), User::find(None, Root::Forbidden).unwrap());
+        let (instance, service, user) =
+            ("worker-0".parse().unwrap(), "web".into(), User::find(None, Root::Forbidden).unwrap());
         sandbox.create_instance(&instance).unwrap();
         for _ in 0..2 {
             let own = sandbox.create_service(&instance, &service, &user).unwrap();
@@ -261,15 +262,15 @@ mod tests {
         let dir = root.path().join("sandbox");
         fs::create_dir(&dir).unwrap();
         let sandbox = Sandbox::create(dir).unwrap();
-        sandbox.create_instance(&"worker-0".into()).unwrap();
+        sandbox.create_instance(&"worker-0".parse().unwrap()).unwrap();
         let user = User::find(None, Root::Forbidden).unwrap();
-        let error = sandbox.create_service(&"worker-0".into(), &"web".into(), &user).unwrap_err();
+        let error = sandbox.create_service(&"worker-0".parse().unwrap(), &"web".into(), &user).unwrap_err();
         let expected = format!(
             "the user nobody can't pass {} (mode 0700) on the way to its directory; chmod o+x it",
             root.path().display()
         );
         assert_eq!(error.to_string(), expected);
         let root_user = User::find(Some("root"), Root::Allowed).unwrap();
-        assert!(sandbox.create_service(&"worker-0".into(), &"web".into(), &root_user).is_ok());
+        assert!(sandbox.create_service(&"worker-0".parse().unwrap(), &"web".into(), &root_user).is_ok());
     }
 }

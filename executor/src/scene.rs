@@ -61,7 +61,7 @@ fn environment(scene: &Scene, renderer: &Renderer, places: Places<'_>) -> Result
         ("EPIC_CPUS".to_owned(), order.grant.cpus.to_string()),
         ("EPIC_MEM_MB".to_owned(), (order.grant.mem.0 / MIB).to_string()),
         ("EPIC_HOST".to_owned(), order.hostname.clone()),
-        ("EPIC_INSTANCE".to_owned(), order.task.instance.to_string()),
+        ("EPIC_INSTANCE".to_owned(), order.task.unit.to_string()),
         ("EPIC_ROLE".to_owned(), order.role.to_string()),
         ("EPIC_PLATFORM".to_owned(), order.platform.clone()),
     ];

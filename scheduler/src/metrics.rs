@@ -137,9 +137,7 @@ fn ended(entry: &Entry) {
     if status.state.meaning() != Meaning::Ended {
         return;
     }
-    // A member's name is its role's with a number.
-    let instance = status.task.instance.as_str();
-    let role = instance.rsplit_once('-').map_or(instance, |(role, _)| role);
+    let role = status.task.unit.role.as_str();
     let reason = if status.reason.is_empty() { "none" } else { &status.reason };
     ENDED.add([role, &status.state.to_string(), reason], 1);
 }

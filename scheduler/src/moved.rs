@@ -16,7 +16,7 @@ use crate::store;
 ///
 /// Where it went.
 pub(crate) fn check_alone(state_dir: &Path, state: &State) -> Result<(), Failure> {
-    let Some(url) = &state.moved_to else { return Ok(()) };
+    let Some(url) = &state.identity.moved_to else { return Ok(()) };
     let next = format!("start with --zk {url}, or choose another directory with --state-dir");
     let text = format!("the journal of the state directory {} was moved to {url}; {next}", state_dir.display());
     Err(Failure::text(Code::Usage, text))
@@ -49,7 +49,7 @@ pub(crate) fn check_shared(state_dir: &Path, path: &ZooKeeperPath) -> Result<(),
     }
     let state = fold(&Local::look(state_dir)?).map_err(|error| Failure::new(Code::Data, &error))?;
     let dir = state_dir.display();
-    let text = match &state.moved_to {
+    let text = match &state.identity.moved_to {
         Some(url) if is_same(url, path) => return Ok(()),
         Some(url) => format!(
             "the journal of the state directory {dir} was moved to {url}, --zk says {path}; use {url}, or choose another directory with --state-dir"

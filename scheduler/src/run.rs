@@ -135,7 +135,7 @@ async fn seed(
     if replica.wait_for(|replica| replica.mode.decides()).await.is_err() {
         return;
     }
-    let known = published.borrow().state.token;
+    let known = published.borrow().state.identity.token;
     if replica.borrow().mode == Mode::Leading && known.is_some_and(|known| known != token) {
         warn!("this replica was started with another token than the one that all replicas accept; the journal's stays");
     }
@@ -147,7 +147,7 @@ async fn seed(
             if replica.wait_for(|replica| replica.mode.decides()).await.is_err() {
                 return;
             }
-            let is_set = !is_alone && published.borrow().state.token.is_some();
+            let is_set = !is_alone && published.borrow().state.identity.token.is_some();
             if matches!(wish, Wish::SetToken(_)) && is_set {
                 continue 'wishes;
             }

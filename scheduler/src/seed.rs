@@ -10,7 +10,7 @@ use epic_scheduler_core::policy::Policy;
 use epic_scheduler_core::request::{Applicant, ClientId, Rejection, Request, Wish};
 use epic_scheduler_core::session::Session;
 use epic_scheduler_core::state::State;
-use epic_scheduler_core::state::platform::{Desired, Run};
+use epic_scheduler_core::state::deployment::{Desired, Run};
 use tracing::{info, warn};
 
 use crate::api::desired::desired;
@@ -38,7 +38,7 @@ pub fn read(
 /// Tells whether only the options can say what the platform is to be.
 #[must_use]
 pub fn is_needed(state: &State) -> bool {
-    state.desired.is_none() && state.frameworks_chosen == 0
+    state.platform().is_none() && state.identity.frameworks_chosen == 0
 }
 
 /// Answers what is to be asked of the director: the platform if the journal is empty, else nothing.
@@ -64,16 +64,16 @@ pub fn wish(config: &Config, state: &State, policy: &Policy, asked: Option<Desir
         };
     }
     let file = path.display();
-    match &state.desired {
+    match state.platform() {
         None => {
             warn!(%file, "the platform was uninstalled; {option} is not applied by itself, but by epicctl platform apply")
         }
-        Some(_) if state.run == Run::Uninstalling => {
+        Some(_) if state.run() == Run::Uninstalling => {
             warn!(%file, "the platform is being uninstalled; {option} is not applied");
         }
-        Some(current) if *current == asked => {}
+        Some(current) if current.desired() == asked => {}
         Some(current) => {
-            let differences = differences(state, policy, current, asked);
+            let differences = differences(state, policy, &current.desired(), asked);
             warn!(%file, differences, "{option} differs from the platform that is there, which stays until epicctl platform apply");
         }
     }

@@ -98,7 +98,7 @@ pub fn start(config: &Config) -> Result<Ready, Failure> {
     };
     report(&recovered);
     let state = state(&recovered)?;
-    info!(index = state.index.0, tasks = state.tasks.len(), "journal read");
+    info!(index = state.index.0, tasks = state.units.tasks.len(), "journal read");
     moved::check_alone(&config.state_dir, &state)?;
     check_role(config, &state)?;
     let reach = Reach::open(&config.reach)?;
@@ -200,7 +200,7 @@ pub(crate) fn state(recovered: &Recovered) -> Result<State, Failure> {
 
 /// Refuses another role than the framework has.
 pub(crate) fn check_role(config: &Config, state: &State) -> Result<(), Failure> {
-    match &state.role {
+    match state.identity.roles.first() {
         Some(role) if *role != config.role => Err(Failure::text(
             Code::Usage,
             format!(
@@ -248,7 +248,7 @@ pub(crate) fn policy(config: &Config, executor: Digest) -> Policy {
 
 /// A missing artifact bars nothing but new attempts.
 fn warn_of_missing(state: &State, artifacts: &Artifacts) {
-    let Some(desired) = &state.desired else { return };
+    let Some(desired) = state.platform() else { return };
     if artifacts.find(&desired.bundle.sha256).is_none() {
         warn!(bundle = %desired.bundle.sha256, "the platform's bundle is missing; unless another replica has it, supply it with epicctl bundle push FILE");
     }

@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use epic_common::api::{AmountView, DesiredView, HostView, InstanceView, MesosView, PlatformView};
-use epic_common::ids::{AgentId, InstanceId};
+use epic_common::ids::{AgentId, UnitId};
 use epic_common::resources::{Bytes, MilliCpus};
 use epic_common::time::Timestamp;
 use epic_scheduler_core::matcher::Unfit;
 use epic_scheduler_core::session::Link;
-use epic_scheduler_core::state::platform::{Desired, Run};
-use epic_scheduler_core::state::task::Progress;
-use epic_scheduler_core::state::{Instance, State};
+use epic_scheduler_core::state::deployment::{Deployment, Run};
+use epic_scheduler_core::state::unit::Progress;
+use epic_scheduler_core::state::{State, Unit};
 
 use crate::replica::Replica;
 
@@ -27,7 +27,7 @@ pub struct Published {
     /// The link to Mesos.
     pub link: Link,
     /// Why members aren't placed, as of the last matching with offers.
-    pub unmet: BTreeMap<InstanceId, Vec<Unfit>>,
+    pub unmet: BTreeMap<UnitId, Vec<Unfit>>,
     /// When offers last came.
     pub offers_at: Option<Timestamp>,
     /// The role whose reservations are used.
@@ -65,12 +65,12 @@ pub fn platform(published: &Published, now: Timestamp) -> PlatformView {
         since: if since == Timestamp(0) { String::new() } else { since.to_string() },
         percent: percent(count),
         mesos: MesosView {
-            framework_id: state.framework.as_ref().map(ToString::to_string).unwrap_or_default(),
+            framework_id: state.identity.framework.as_ref().map(ToString::to_string).unwrap_or_default(),
             role: published.role.clone(),
             subscribed: published.link.is_up(),
             problem: published.link.problem().to_owned(),
         },
-        desired: state.desired.as_ref().map(|desired| view_of_desired(desired, state.run)),
+        desired: state.platform().map(|desired| view_of_desired(desired, state.run())),
         instances,
         hosts: hosts(state),
         waiting: waiting::platform(published),
@@ -93,11 +93,17 @@ pub fn stand_by(view: &mut PlatformView, published: &Published, replica: &Replic
 #[must_use]
 pub fn counts(state: &State) -> BTreeMap<&str, Count> {
     let mut counts = BTreeMap::new();
-    for (id, count) in state.desired.iter().flat_map(|desired| &desired.members) {
-        counts.insert(id.as_str(), Count { wanted: *count, ready: 0 });
+    let Some(platform) = state.platform() else { return counts };
+    for role in &platform.roles {
+        counts.insert(role.id.as_str(), Count::default());
     }
-    for instance in state.instances.values().filter(|instance| instance.wanted && is_ready(state, instance)) {
-        if let Some(count) = counts.get_mut(instance.role.as_str()) {
+    for (role, _) in platform.wanted.keys() {
+        if let Some(count) = counts.get_mut(role.as_str()) {
+            count.wanted += 1;
+        }
+    }
+    for (id, _) in state.units.all.iter().filter(|(_, unit)| unit.wanted && is_ready(state, unit)) {
+        if let Some(count) = counts.get_mut(id.role.as_str()) {
             count.ready += 1;
         }
     }
@@ -109,14 +115,14 @@ pub fn counts(state: &State) -> BTreeMap<&str, Count> {
 /// It is ready when a subscription stands, and when none is wanted because there is no platform.
 #[must_use]
 pub fn unready(published: &Published) -> Option<String> {
-    if published.state.framework.is_none() || published.link.is_up() {
+    if published.state.identity.framework.is_none() || published.link.is_up() {
         return None;
     }
     Some(waiting::link(&published.link))
 }
 
-fn is_ready(state: &State, instance: &Instance) -> bool {
-    instance.live.as_ref().and_then(|task| state.tasks.get(task)).is_some_and(member::is_ready)
+fn is_ready(state: &State, instance: &Unit) -> bool {
+    instance.live.as_ref().and_then(|task| state.units.tasks.get(task)).is_some_and(member::is_ready)
 }
 
 fn percent(count: Count) -> u8 {
@@ -129,43 +135,43 @@ fn percent(count: Count) -> u8 {
 /// A platform that isn't ready is `degraded` rather than `installing` once any member has ended, can't be reached or
 /// doesn't answer since the last wish.
 fn phase(state: &State, count: Count) -> (&'static str, Timestamp) {
-    let since = |instance: &Instance| {
-        let live = instance.live.as_ref().and_then(|task| state.tasks.get(task));
+    let since = |instance: &Unit| {
+        let live = instance.live.as_ref().and_then(|task| state.units.tasks.get(task));
         live.map_or(instance.since, |task| task.since)
     };
-    let wanted = || state.instances.values().filter(|instance| instance.wanted);
-    match (&state.desired, state.run) {
-        (None, _) if state.frameworks_chosen > 0 => ("uninstalled", state.since),
-        (None, _) => ("none", state.since),
-        (Some(_), Run::Uninstalling) => ("uninstalling", state.since),
-        (Some(_), Run::Stopped) if state.tasks.is_empty() => {
-            ("stopped", state.instances.values().map(since).fold(state.since, Timestamp::max))
+    let wanted = || state.units.all.values().filter(|instance| instance.wanted);
+    match (state.platform(), state.run()) {
+        (None, _) if state.identity.frameworks_chosen > 0 => ("uninstalled", state.since()),
+        (None, _) => ("none", state.since()),
+        (Some(_), Run::Uninstalling) => ("uninstalling", state.since()),
+        (Some(_), Run::Stopped) if state.units.tasks.is_empty() => {
+            ("stopped", state.units.all.values().map(since).fold(state.since(), Timestamp::max))
         }
-        (Some(_), Run::Stopped) => ("stopping", state.since),
+        (Some(_), Run::Stopped) => ("stopping", state.since()),
         (Some(_), Run::Running) if count.ready >= count.wanted => {
-            ("ready", wanted().map(since).fold(state.since, Timestamp::max))
+            ("ready", wanted().map(since).fold(state.since(), Timestamp::max))
         }
         (Some(_), Run::Running) => {
             let failing = wanted().filter(|instance| !is_ready(state, instance) && is_failing(state, instance));
-            failing.map(since).min().map_or(("installing", state.since), |first| ("degraded", first))
+            failing.map(since).min().map_or(("installing", state.since()), |first| ("degraded", first))
         }
     }
 }
 
 /// Tells whether a member that isn't ready has been further already.
-fn is_failing(state: &State, instance: &Instance) -> bool {
-    let ended = instance.attempt.0 > 0 && instance.since > state.since;
-    let live = instance.live.as_ref().and_then(|task| state.tasks.get(task));
+fn is_failing(state: &State, instance: &Unit) -> bool {
+    let ended = instance.attempt.0 > 0 && instance.since > state.since();
+    let live = instance.live.as_ref().and_then(|task| state.units.tasks.get(task));
     ended || instance.failures > 0 || live.is_some_and(member::is_failing)
 }
 
-fn view_of_desired(desired: &Desired, run: Run) -> DesiredView {
+fn view_of_desired(desired: &Deployment, run: Run) -> DesiredView {
     DesiredView {
         name: desired.name.clone(),
         distro_id: desired.bundle.distro_id.clone(),
         version: desired.bundle.version.clone(),
         bundle: desired.bundle.sha256.to_string(),
-        members: desired.members.iter().map(|(role, count)| (role.to_string(), *count)).collect(),
+        members: desired.counts().into_iter().map(|(role, count)| (role.to_string(), count)).collect(),
         run: match run {
             Run::Running => "running",
             Run::Stopped | Run::Uninstalling => "stopped",
@@ -176,27 +182,30 @@ fn view_of_desired(desired: &Desired, run: Run) -> DesiredView {
 
 fn members(published: &Published, now: Timestamp) -> Vec<InstanceView> {
     let state = &published.state;
-    let applied: BTreeSet<_> = state.desired.iter().flat_map(Desired::wanted).map(|(id, ..)| id).collect();
-    let place = |instance: &Instance| {
-        let roles = state.desired.iter().flat_map(|desired| &desired.roles);
-        (roles.map(|role| &role.id).position(|id| *id == instance.role), instance.ordinal)
+    let place = |id: &UnitId| {
+        let roles = state.platform().into_iter().flat_map(|platform| &platform.roles);
+        (roles.map(|role| &role.id).position(|role| *role == id.role), id.ordinal)
     };
-    let shown = |(id, instance): &(&InstanceId, &Instance)| instance.live.is_some() || applied.contains(*id);
-    let mut members: Vec<_> = state.instances.iter().filter(shown).collect();
-    members.sort_by_cached_key(|(id, instance)| (place(instance), (*id).clone()));
+    let is_applied = |id: &UnitId| {
+        state.platform().is_some_and(|platform| platform.wanted.contains_key(&(id.role.clone(), id.ordinal)))
+    };
+    let shown = |(id, unit): &(&UnitId, &Unit)| unit.live.is_some() || is_applied(id);
+    let mut members: Vec<_> = state.units.all.iter().filter(shown).collect();
+    members.sort_by_cached_key(|(id, _)| (place(id), (*id).clone()));
     members.into_iter().map(|(id, instance)| member::view(published, id, instance, now)).collect()
 }
 
 fn hosts(state: &State) -> Vec<HostView> {
-    let agents: BTreeSet<&AgentId> = state.hosts.keys().chain(state.on_agent.keys()).collect();
+    let agents: BTreeSet<&AgentId> = state.ledger.hosts.keys().chain(state.units.on_agent.keys()).collect();
     let mut hosts: Vec<_> = agents.into_iter().map(|agent| host(state, agent)).collect();
     hosts.sort_by(|a, b| (&a.host, &a.agent).cmp(&(&b.host, &b.agent)));
     hosts
 }
 
 fn host(state: &State, agent: &AgentId) -> HostView {
-    let line = state.hosts.get(agent);
-    let tasks: Vec<_> = state.on_agent.get(agent).into_iter().flatten().filter_map(|id| state.tasks.get(id)).collect();
+    let line = state.ledger.hosts.get(agent);
+    let tasks: Vec<_> =
+        state.units.on_agent.get(agent).into_iter().flatten().filter_map(|id| state.units.tasks.get(id)).collect();
     let hostname = line.map(|line| &line.hostname).or_else(|| tasks.first().map(|task| &task.hostname));
     let used = state.used(agent);
     HostView {
@@ -205,7 +214,7 @@ fn host(state: &State, agent: &AgentId) -> HostView {
         reachable: !tasks.iter().any(|task| matches!(task.progress, Progress::Unreachable(_))),
         granted: line.map_or_else(|| amount(MilliCpus(0), Bytes(0)), |line| amount(line.cpus, line.mem)),
         used: amount(used.cpus, used.mem),
-        instances: tasks.iter().map(|task| task.id.instance.to_string()).collect(),
+        instances: tasks.iter().map(|task| task.id.unit.to_string()).collect(),
     }
 }
 

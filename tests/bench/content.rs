@@ -1,14 +1,14 @@
 //! What journals that are measured hold: a platform of many members, each with a task that runs.
 
 use epic_common::conversation::{Phase, Report, ServiceReport};
-use epic_common::ids::{Attempt, Digest, InstanceId, RoleId, TaskId, UpdateId};
+use epic_common::ids::{Attempt, Digest, RoleId, TaskId, UnitId, UpdateId};
 use epic_common::manifest::Cardinality;
 use epic_common::resources::{Bytes, Grant, MIB, MilliCpus};
 use epic_common::time::Timestamp;
 use epic_scheduler_core::mesos::{Executor, StreamId, TaskState};
 use epic_scheduler_core::state::State;
+use epic_scheduler_core::state::deployment::{Bundle, Desired, RoleNeeds};
 use epic_scheduler_core::state::entry::{Ended, Entry, Fact, LaunchDecided, StatusRecorded};
-use epic_scheduler_core::state::platform::{Bundle, Desired, RoleNeeds};
 
 /// Writes a platform's life: it is applied, all its members start, then one after the other ends and starts again, for
 /// ever.
@@ -144,7 +144,7 @@ pub(crate) fn agent(member: u32) -> String {
 /// Names an attempt of a member; member 0 is the controller.
 pub(crate) fn task(member: u32, attempt: u32) -> TaskId {
     let (role, ordinal) = if member == 0 { ("controller", 0) } else { ("worker", member - 1) };
-    TaskId { instance: InstanceId::of(&RoleId::new(role), ordinal), attempt: Attempt(attempt) }
+    TaskId { unit: UnitId::of_platform(&RoleId::new(role), ordinal), attempt: Attempt(attempt) }
 }
 
 fn first(at: u64, members: u32) -> Fact {
@@ -200,8 +200,8 @@ mod tests {
             state.apply(&entry);
             invariants::check_all(&state);
         }
-        assert_eq!((state.tasks.len(), state.unplaced.len(), state.index.0), (5, 0, entries as u64));
-        assert!(state.tasks.values().all(|task| task.is_ready() && task.id.attempt == Attempt(5)));
+        assert_eq!((state.units.tasks.len(), state.units.unplaced.len(), state.index.0), (5, 0, entries as u64));
+        assert!(state.units.tasks.values().all(|task| task.is_ready() && task.id.attempt == Attempt(5)));
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
         for (tasks, expected) in [(Tasks::None, (0, 7)), (Tasks::Running, (7, 0))] {
             let state = state(7, tasks);
             invariants::check_all(&state);
-            assert_eq!((state.tasks.len(), state.unplaced.len()), expected);
+            assert_eq!((state.units.tasks.len(), state.units.unplaced.len()), expected);
         }
     }
 }

@@ -227,20 +227,25 @@ async fn a_move_that_was_interrupted_is_finished_by_the_same_command() -> Result
     ring::prepare(&session).await?;
     publish(&ended, &first, 0, "moved to").await?;
     let there = begins(&session).await?;
-    ensure!(there.framework == local.framework && there.role == local.role && there.moved_to.is_none(), "{there:?}");
+    ensure!(
+        there.identity.framework == local.identity.framework
+            && there.identity.roles == local.identity.roles
+            && there.identity.moved_to.is_none(),
+        "{there:?}"
+    );
     ensure!(there.index.0 == local.index.0 + 1, "entry {} after {}", there.index.0, local.index.0);
     publish(&ended, &second, 64, &format!("was moved to {first} already")).await?;
     // The first place was never begun, so that another one will do.
     let free = folder.path().join("free");
     journal(&free, Some(&zookeeper.url("/never")))?;
     publish(&free, &second, 0, &format!("moved to {second}: framework fw-1")).await?;
-    let moved = fold(&Local::look(&free)?)?.moved_to;
+    let moved = fold(&Local::look(&free)?)?.identity.moved_to;
     ensure!(moved.as_deref() == Some(second.as_str()), "{moved:?}");
     // Another journal finds the place taken, and goes on alone.
     let other = folder.path().join("other");
     journal(&other, None)?;
     publish(&other, &second, 64, "holds another journal, and nothing overwrites one").await?;
-    ensure!(fold(&Local::look(&other)?)?.moved_to.is_none(), "it has ended for nothing");
+    ensure!(fold(&Local::look(&other)?)?.identity.moved_to.is_none(), "it has ended for nothing");
     Ok(())
 }
 
@@ -263,7 +268,7 @@ async fn a_journal_that_cannot_be_ended_is_begun_nowhere_else() -> Result<()> {
     ensure!(!output.status.success(), "it has ended the journal without writing to it");
     let session = session(&zookeeper, "", "/epic").await;
     ensure!(ring::look(&session).await? == Place::Free, "it had tried the path and begun nothing: {output:?}");
-    ensure!(fold(&Local::look(&dir)?)?.moved_to.is_none(), "the local journal has ended");
+    ensure!(fold(&Local::look(&dir)?)?.identity.moved_to.is_none(), "the local journal has ended");
     publish(&dir, &zk, 0, "moved to").await?;
     ensure!(begins(&session).await?.strangers.len() == 1, "something is lost");
     Ok(())
@@ -284,11 +289,11 @@ async fn whoever_moves_a_journal_may_be_killed_at_any_moment() -> Result<()> {
         let ended = tokio::time::timeout(Duration::from_millis(50 * round), process.wait()).await;
         process.kill().await.ok();
         let session = session(&zookeeper, "", &name).await;
-        let has_ended = fold(&Local::look(&dir)?)?.moved_to.is_some();
+        let has_ended = fold(&Local::look(&dir)?)?.identity.moved_to.is_some();
         let can_be_opened = Ring::open(session.clone()).await.is_ok();
         ensure!(has_ended || !can_be_opened, "round {round}: two journals go on from the same state");
         publish(&dir, &zk, 0, "moved to").await.with_context(|| format!("round {round}"))?;
-        ensure!(begins(&session).await?.framework == local.framework, "round {round}");
+        ensure!(begins(&session).await?.identity.framework == local.identity.framework, "round {round}");
         if ended.is_ok() {
             break;
         }
@@ -308,10 +313,10 @@ async fn credentials_reach_zookeeper_and_no_journal() -> Result<()> {
     publish(&dir, &url.replace("zk://", "zk://epic:s3cret@"), 0, &format!("moved to {url}")).await?;
     let kept = fs::read(dir.join("journal/segment-00000000000000000001.log"))?;
     ensure!(!kept.windows(6).any(|bytes| bytes == b"s3cret"), "the password is on disk");
-    ensure!(fold(&Local::look(&dir)?)?.moved_to.as_deref() == Some(url.as_str()));
+    ensure!(fold(&Local::look(&dir)?)?.identity.moved_to.as_deref() == Some(url.as_str()));
     let anybody = session(&zookeeper, "", "/epic").await;
     ensure!(Ring::open(anybody).await.is_err(), "everybody may read it");
     let owner = session(&zookeeper, "epic:s3cret@", "/epic").await;
-    ensure!(begins(&owner).await?.framework == Some("fw-1".into()));
+    ensure!(begins(&owner).await?.identity.framework == Some("fw-1".into()));
     Ok(())
 }

@@ -88,7 +88,7 @@ fn a_launch_on_an_agent_that_has_just_gone_is_not_doubled() {
 fn a_kill_that_is_lost_is_repeated() {
     let mut world = installed(4, 2);
     world.mesos.kills_to_lose = 3;
-    world.ask(Wish::Restart("worker-0".into()), None);
+    world.ask(Wish::Restart("worker-0".parse().unwrap()), None);
     world.until(LIMIT, converged);
     let kills = world.count(|call| matches!(call, Call::Kill { .. }));
     assert_eq!((kills, world.mesos.launched()), (4, 4));
@@ -98,7 +98,7 @@ fn a_kill_that_is_lost_is_repeated() {
 fn a_kill_waits_for_a_crash_and_goes_on() {
     let mut world = installed(4, 2);
     world.mesos.kills_to_lose = 2;
-    world.ask(Wish::Restart("worker-0".into()), None);
+    world.ask(Wish::Restart("worker-0".parse().unwrap()), None);
     world.rest();
     world.crash();
     world.until(LIMIT, converged);
@@ -112,7 +112,7 @@ fn an_uninstallation_waits_for_an_agent_that_is_away() {
     world.mesos.lose_agent(world.now, &agent);
     world.ask(Wish::Uninstall, None);
     world.run_for(LIMIT);
-    assert_eq!(world.durable.tasks.len(), 1, "only the one out of reach is left");
+    assert_eq!(world.durable.units.tasks.len(), 1, "only the one out of reach is left");
     assert_eq!(world.count(|call| matches!(call, Call::Teardown)), 0);
     world.mesos.return_agent(&agent);
     world.until(LIMIT, uninstalled);

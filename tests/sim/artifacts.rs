@@ -13,7 +13,7 @@ use crate::goals::converged;
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn bundle(world: &World) -> Digest {
-    world.durable.desired.as_ref().unwrap().bundle.sha256
+    world.durable.platform().unwrap().bundle.sha256
 }
 
 fn accepts(world: &World) -> usize {
@@ -21,7 +21,7 @@ fn accepts(world: &World) -> usize {
 }
 
 fn reasons(world: &World, instance: &str) -> Vec<String> {
-    let unmet = world.director.session().unmet.get(&instance.into());
+    let unmet = world.director.session().unmet.get(&instance.parse().unwrap());
     unmet.into_iter().flatten().map(ToString::to_string).collect()
 }
 

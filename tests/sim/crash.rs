@@ -28,10 +28,10 @@ fn at_every_output(story: impl Fn(&mut World)) -> usize {
 fn an_installation_survives_a_crash_at_every_output() {
     let crashes = at_every_output(|world| {
         world.insist_on_workers(2);
-        let framework = world.durable.framework.clone();
+        let framework = world.durable.identity.framework.clone();
         world.until(LIMIT, converged);
-        assert_eq!(world.durable.framework, framework);
-        assert_eq!(world.durable.frameworks_chosen, 1);
+        assert_eq!(world.durable.identity.framework, framework);
+        assert_eq!(world.durable.identity.frameworks_chosen, 1);
         assert_eq!(world.mesos.launched(), 3, "something that ran was started again");
     });
     assert!(crashes > 60, "only {crashes} crashes");
@@ -42,7 +42,7 @@ fn a_restart_survives_a_crash_at_every_output() {
     at_every_output(|world| {
         world.insist_on_workers(2);
         world.until(LIMIT, converged);
-        world.insist(&Wish::Restart("worker-1".into()));
+        world.insist(&Wish::Restart("worker-1".parse().unwrap()));
         world.until(LIMIT, converged);
         assert_eq!(world.mesos.launched(), 4, "one attempt was to be replaced");
     });
@@ -90,12 +90,12 @@ fn an_uninstallation_survives_a_crash_at_every_output() {
     at_every_output(|world| {
         world.insist_on_workers(1);
         world.until(LIMIT, converged);
-        let first = world.durable.framework.clone();
+        let first = world.durable.identity.framework.clone();
         world.insist(&Wish::Uninstall);
         world.until(LIMIT, uninstalled);
         world.insist_on_workers(1);
         world.until(LIMIT, converged);
-        assert_ne!(world.durable.framework, first, "a removed framework id was used again");
-        assert_eq!(world.durable.frameworks_chosen, 2);
+        assert_ne!(world.durable.identity.framework, first, "a removed framework id was used again");
+        assert_eq!(world.durable.identity.frameworks_chosen, 2);
     });
 }

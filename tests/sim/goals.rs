@@ -3,17 +3,17 @@
 use epic_scheduler_core::document;
 use epic_scheduler_core::mesos::TaskState;
 use epic_scheduler_core::state::State;
-use epic_scheduler_core::state::platform::Run;
-use epic_scheduler_core::state::task::Task;
+use epic_scheduler_core::state::deployment::Run;
+use epic_scheduler_core::state::unit::Task;
 use epic_tests::model::World;
 
 /// Everything is as it is wanted, and nothing is left over anywhere.
 pub(crate) fn converged(world: &World) -> Result<(), String> {
     let state = &world.durable;
     let mut wanted = Vec::new();
-    for (id, instance) in state.instances.iter().filter(|(_, instance)| instance.wanted) {
+    for (id, instance) in state.units.all.iter().filter(|(_, instance)| instance.wanted) {
         let live = instance.live.as_ref().ok_or_else(|| format!("{id} has no attempt"))?;
-        if !state.tasks.get(live).is_some_and(Task::is_ready) {
+        if !state.units.tasks.get(live).is_some_and(Task::is_ready) {
             return Err(format!("{live} is not ready"));
         }
         wanted.push(live.to_string());
@@ -29,7 +29,7 @@ pub(crate) fn converged(world: &World) -> Result<(), String> {
 }
 
 fn names(state: &State) -> Vec<String> {
-    state.tasks.keys().map(ToString::to_string).collect()
+    state.units.tasks.keys().map(ToString::to_string).collect()
 }
 
 /// Nobody waits for anything.
@@ -37,10 +37,12 @@ fn quiet(world: &World) -> Result<(), String> {
     if let Some((_, name, _)) = world.mesos.tasks().find(|(_, _, task)| !task.is_quiet()) {
         return Err(format!("an update of {name} is not acknowledged"));
     }
-    if world.durable.tasks.len() != world.mesos.alive().len() || !world.durable.strangers.is_empty() {
+    if world.durable.units.tasks.len() != world.mesos.alive().len() || !world.durable.strangers.is_empty() {
         return Err(format!("{:?} and {:?} are left", names(&world.durable), world.durable.strangers));
     }
-    if world.durable.framework.is_some() && !(world.director.session().link.is_up() && world.mesos.is_suppressed()) {
+    if world.durable.identity.framework.is_some()
+        && !(world.director.session().link.is_up() && world.mesos.is_suppressed())
+    {
         return Err("it isn't subscribed, or offers are still wanted".to_owned());
     }
     if world.mesos.offers_held() != 0 {
@@ -52,7 +54,7 @@ fn quiet(world: &World) -> Result<(), String> {
 /// Who reads the members has the newest list.
 fn informed(world: &World) -> Result<(), String> {
     let state = &world.durable;
-    if state.run != Run::Running || state.desired.is_none() {
+    if state.run() != Run::Running || state.platform().is_none() {
         return Ok(());
     }
     let current = document::current(state).ok_or("the list of members isn't durable")?;
@@ -68,8 +70,8 @@ fn informed(world: &World) -> Result<(), String> {
 /// The platform is gone, and Mesos has forgotten the framework.
 pub(crate) fn uninstalled(world: &World) -> Result<(), String> {
     let state = &world.durable;
-    if state.framework.is_some() || state.desired.is_some() || !state.tasks.is_empty() {
-        return Err(format!("run is {:?}, {:?} are left", state.run, names(state)));
+    if state.identity.framework.is_some() || state.platform().is_some() || !state.units.tasks.is_empty() {
+        return Err(format!("run is {:?}, {:?} are left", state.run(), names(state)));
     }
     if !world.mesos.alive().is_empty() || world.mesos.framework().is_some() {
         return Err(format!("{:?} run, Mesos knows {:?}", world.mesos.alive(), world.mesos.framework()));

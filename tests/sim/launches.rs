@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use epic_scheduler_core::mesos::Call;
-use epic_scheduler_core::state::task::Progress;
+use epic_scheduler_core::state::unit::Progress;
 use epic_tests::model::{Action, World, agents};
 
 use crate::goals::converged;
@@ -53,7 +53,7 @@ fn a_rescind_before_the_accept_is_sent_is_heard() {
     for _ in 0..1_000 {
         world.mesos.step(world.now);
         world.collect();
-        if world.durable.launching.is_empty()
+        if world.durable.units.launching.is_empty()
             && world.actions().first() == Some(&Action::Commit)
             && world.mesos.offers_held() > 0
         {
@@ -63,7 +63,7 @@ fn a_rescind_before_the_accept_is_sent_is_heard() {
         if let Some(action) = world.actions().first() {
             world.perform(*action);
         }
-        if !world.durable.launching.is_empty() {
+        if !world.durable.units.launching.is_empty() {
             break;
         }
     }
@@ -108,7 +108,7 @@ fn an_attempt_that_ends_before_its_accept_is_answered_hides_no_later_deadline() 
             None => break,
         }
     }
-    assert!(world.durable.tasks.is_empty(), "its end is not durable");
+    assert!(world.durable.units.tasks.is_empty(), "its end is not durable");
     world.mesos.launches_to_lose = 1;
     world.until(Duration::from_secs(120), converged);
     assert_eq!(attempt(&world, "controller-0"), 3);
@@ -165,7 +165,7 @@ fn a_launch_of_an_older_subscription_is_asked_about_and_never_sent() {
     until_accept(&mut world);
     world.break_link();
     world.drop_wires();
-    assert!(world.durable.tasks.values().any(|task| matches!(task.progress, Progress::Launching { .. })));
+    assert!(world.durable.units.tasks.values().any(|task| matches!(task.progress, Progress::Launching { .. })));
     let accepts = world.count(|call| matches!(call, Call::Accept { .. }));
     world.until(LIMIT, converged);
     let asked = world.count(|call| matches!(call, Call::Reconcile { tasks } if tasks[0].0.attempt.0 == 1));
@@ -178,7 +178,7 @@ fn a_question_about_a_launch_waits_until_its_accept_is_answered() {
     let mut world = World::new(agents(1));
     world.apply(0);
     until_accept(&mut world);
-    let agent = world.durable.tasks.values().next().unwrap().agent.clone();
+    let agent = world.durable.units.tasks.values().next().unwrap().agent.clone();
     world.mesos.hint_failure(&agent);
     world.perform(Action::Event);
     for _ in 0..100 {

@@ -41,7 +41,7 @@ fn start_while_members_are_still_ending_waits_for_their_end() {
 #[test]
 fn a_restart_replaces_one_attempt() {
     let mut world = installed(2);
-    world.insist(&Wish::Restart("worker-1".into()));
+    world.insist(&Wish::Restart("worker-1".parse().unwrap()));
     world.until(LIMIT, converged);
     let mut alive = world.mesos.alive();
     alive.sort_unstable();
@@ -64,13 +64,13 @@ fn fewer_workers_end_the_last_and_more_go_on_counting_attempts() {
 #[test]
 fn uninstall_ends_with_a_teardown_and_the_next_apply_is_a_new_framework() {
     let mut world = installed(2);
-    let first = world.durable.framework.clone();
+    let first = world.durable.identity.framework.clone();
     world.insist(&Wish::Uninstall);
     world.until(LIMIT, uninstalled);
     assert_eq!(world.count(|call| matches!(call, Call::Teardown)), 1);
     world.insist_on_workers(1);
     world.until(LIMIT, converged);
-    assert_ne!(world.durable.framework, first);
+    assert_ne!(world.durable.identity.framework, first);
     assert!(first.is_some_and(|first| world.mesos.removed.contains(&first)));
 }
 
@@ -103,9 +103,9 @@ fn what_is_being_uninstalled_takes_no_other_wish() {
 #[test]
 fn the_same_key_is_granted_once_and_answered_twice() {
     let mut world = installed(1);
-    let first = world.ask(Wish::Restart("worker-0".into()), Some("once"));
+    let first = world.ask(Wish::Restart("worker-0".parse().unwrap()), Some("once"));
     world.until(LIMIT, converged);
-    let again = world.ask(Wish::Restart("worker-0".into()), Some("once"));
+    let again = world.ask(Wish::Restart("worker-0".parse().unwrap()), Some("once"));
     world.until(LIMIT, converged);
     let index = |client| world.answer(client).unwrap().as_ref().unwrap().index;
     assert_eq!((index(first), world.mesos.launched()), (index(again), 3));
@@ -125,14 +125,14 @@ fn a_file_fills_an_empty_journal_and_changes_nothing_later() {
     world.until(LIMIT, uninstalled);
     world.insist(&seed(1));
     world.run_for(LIMIT);
-    assert!(world.durable.desired.is_none() && world.durable.framework.is_none());
+    assert!(world.durable.platform().is_none() && world.durable.identity.framework.is_none());
 }
 
 #[test]
 fn what_cannot_be_is_refused_with_the_field_and_changes_nothing() {
     let mut world = installed(1);
     let before = world.journal.len();
-    let refused = |world: &mut World, change: fn(&mut epic_scheduler_core::state::platform::Desired)| {
+    let refused = |world: &mut World, change: fn(&mut epic_scheduler_core::state::deployment::Desired)| {
         let mut wanted = desired(1);
         change(&mut wanted);
         let client =
@@ -147,7 +147,7 @@ fn what_cannot_be_is_refused_with_the_field_and_changes_nothing() {
     assert_eq!(controllers, ["spec.controllers.count"]);
     assert_eq!(refused(&mut world, |wanted| wanted.name.push('x')), ["label.name"]);
     assert_eq!(refused(&mut world, |wanted| wanted.root_allowed = true), ["spec.allowRoot"]);
-    let client = world.ask(Wish::Restart("worker-9".into()), None);
+    let client = world.ask(Wish::Restart("worker-9".parse().unwrap()), None);
     world.rest();
     assert_eq!(world.answer(client).unwrap().as_ref().unwrap_err().kind, RejectionKind::NotFound);
     assert_eq!(world.journal.len(), before);
@@ -168,7 +168,7 @@ fn without_a_platform_there_is_nothing_to_stop() {
 fn an_attempt_that_is_to_end_before_mesos_has_answered_is_killed_once_it_has() {
     let mut world = World::new(agents(4));
     world.apply(2);
-    while world.durable.launching.is_empty() {
+    while world.durable.units.launching.is_empty() {
         match world.actions().first() {
             Some(action) => world.perform(*action),
             None => assert!(world.pass_time(world.now + LIMIT) || !world.actions().is_empty(), "nothing is launched"),

@@ -117,13 +117,13 @@ fn a_framework_that_somebody_tore_down_is_left_alone_until_it_is_uninstalled() {
     world.until(LIMIT, uninstalled);
     world.insist_on_workers(1);
     world.until(LIMIT, converged);
-    assert_eq!(world.durable.frameworks_chosen, 2);
+    assert_eq!(world.durable.identity.frameworks_chosen, 2);
 }
 
 #[test]
 fn a_scheduler_whose_id_is_taken_over_steps_aside() {
     let mut world = installed();
-    let framework = world.durable.framework.clone().unwrap();
+    let framework = world.durable.identity.framework.clone().unwrap();
     world
         .mesos
         .subscribe(&epic_scheduler_core::mesos::Subscribe { framework, suppressed: true, not_after: None })

@@ -17,7 +17,7 @@ fn offers_are_suppressed_when_nothing_waits_and_wanted_again_when_something_does
     world.until(LIMIT, converged);
     let revived = world.count(|call| matches!(call, Call::Revive));
     assert!(world.mesos.is_suppressed());
-    world.insist(&Wish::Restart("worker-0".into()));
+    world.insist(&Wish::Restart("worker-0".parse().unwrap()));
     world.until(LIMIT, converged);
     assert_eq!(world.count(|call| matches!(call, Call::Revive)), revived + 1);
     assert!(world.mesos.is_suppressed());
@@ -52,7 +52,7 @@ fn a_filter_from_before_a_resubscription_hides_no_offer_from_who_waits() {
     let agent = world.mesos.tasks().next().unwrap().0.id.clone();
     world.mesos.crash_task(world.now, "controller-0.1");
     world.mesos.step(world.now);
-    while world.durable.unplaced.is_empty() {
+    while world.durable.units.unplaced.is_empty() {
         let next = world.actions().into_iter().find(|action| matches!(action, Action::Event | Action::Commit));
         world.perform(next.expect("the end is on its way"));
     }

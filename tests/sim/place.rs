@@ -10,7 +10,7 @@ use crate::goals::converged;
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn reasons(world: &World, instance: &str) -> Vec<String> {
-    let unmet = world.director.session().unmet.get(&instance.into());
+    let unmet = world.director.session().unmet.get(&instance.parse().unwrap());
     unmet.into_iter().flatten().map(ToString::to_string).collect()
 }
 
@@ -65,7 +65,12 @@ fn the_ledger_says_what_each_host_keeps_for_us() {
     let mut world = World::new(agents(3));
     world.apply(2);
     world.until(LIMIT, converged);
-    let kept: Vec<_> =
-        world.durable.hosts.iter().map(|(agent, host)| (agent.as_str(), host.cpus.0, host.mem.0 / MIB)).collect();
+    let kept: Vec<_> = world
+        .durable
+        .ledger
+        .hosts
+        .iter()
+        .map(|(agent, host)| (agent.as_str(), host.cpus.0, host.mem.0 / MIB))
+        .collect();
     assert_eq!(kept, [("agent-1", 2_000, 2_048), ("agent-2", 2_000, 2_048), ("agent-3", 2_000, 2_048)]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use epic_common::backoff::scramble;
 use epic_common::ids::AgentId;
 use epic_scheduler_core::request::Wish;
-use epic_scheduler_core::state::platform::Run;
+use epic_scheduler_core::state::deployment::Run;
 use epic_tests::model::{World, agents};
 
 use crate::goals::{converged, uninstalled};
@@ -61,7 +61,7 @@ fn history(seed: u64) {
     }
     heal(&mut world);
     world.rest();
-    if world.durable.run == Run::Uninstalling {
+    if world.durable.run() == Run::Uninstalling {
         world.until(CONVERGENCE, uninstalled);
     }
     world.insist_on_workers(2);
@@ -82,7 +82,7 @@ fn wish(world: &mut World, dice: &mut Dice) {
         4 => drop(world.ask(Wish::Stop, None)),
         5..8 => drop(world.ask(Wish::Start, None)),
         8..11 => {
-            let members: Vec<_> = world.durable.instances.keys().cloned().collect();
+            let members: Vec<_> = world.durable.units.all.keys().cloned().collect();
             if let Some(member) = dice.pick(&members) {
                 world.ask(Wish::Restart(member), None);
             }

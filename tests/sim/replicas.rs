@@ -5,7 +5,7 @@ use std::time::Duration;
 use epic_common::backoff::scramble;
 use epic_scheduler_core::mesos::Subscribe;
 use epic_scheduler_core::request::{RejectionKind, Wish};
-use epic_scheduler_core::state::task::Task;
+use epic_scheduler_core::state::unit::Task;
 use epic_tests::model::{Process, Replicas, SESSION_TIMEOUT, Step, agents};
 
 const LIMIT: Duration = Duration::from_secs(1_800);
@@ -24,9 +24,9 @@ pub(crate) fn converged(world: &Replicas) -> Result<(), String> {
     }
     let state = &world.durable;
     let mut wanted = Vec::new();
-    for (id, instance) in state.instances.iter().filter(|(_, instance)| instance.wanted) {
+    for (id, instance) in state.units.all.iter().filter(|(_, instance)| instance.wanted) {
         let live = instance.live.as_ref().ok_or_else(|| format!("{id} has no attempt"))?;
-        if !state.tasks.get(live).is_some_and(Task::is_ready) {
+        if !state.units.tasks.get(live).is_some_and(Task::is_ready) {
             return Err(format!("{live} is not ready"));
         }
         wanted.push(live.to_string());
@@ -34,7 +34,7 @@ pub(crate) fn converged(world: &Replicas) -> Result<(), String> {
     wanted.sort_unstable();
     let mut alive = world.mesos.alive();
     alive.sort_unstable();
-    if alive != wanted || state.tasks.len() != wanted.len() {
+    if alive != wanted || state.units.tasks.len() != wanted.len() {
         return Err(format!("{alive:?} run, {wanted:?} should"));
     }
     let noisy = world.mesos.tasks().find(|(_, _, task)| !task.is_quiet());
@@ -53,7 +53,7 @@ pub(crate) fn installed() -> Replicas {
 #[test]
 fn another_replica_leads_after_the_leader_has_died_and_nothing_restarts() {
     let mut world = installed();
-    let (first, framework) = (world.leader(), world.durable.framework.clone());
+    let (first, framework) = (world.leader(), world.durable.identity.framework.clone());
     world.kill(first);
     world.run_for(SESSION_TIMEOUT / 2);
     assert!(world.leading().is_empty(), "it leads before the session has expired");
@@ -63,9 +63,9 @@ fn another_replica_leads_after_the_leader_has_died_and_nothing_restarts() {
     world.restart(first);
     world.until(LIMIT, converged);
     assert_eq!((world.leader(), world.durable.epoch(), world.mesos.launched()), (second, 2, 3));
-    assert_eq!(world.durable.framework, framework);
+    assert_eq!(world.durable.identity.framework, framework);
     assert_eq!(world.subscriptions, [first, second]);
-    assert_eq!(world.durable.leader.as_ref().unwrap().replica, second.to_string());
+    assert_eq!(world.durable.identity.leader.as_ref().unwrap().replica, second.to_string());
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn subscribed(world: &mut Replicas, times: usize) {
 #[test]
 fn a_stream_that_somebody_took_is_taken_back_on_a_new_barrier() {
     let mut world = installed();
-    let framework = world.durable.framework.clone().unwrap();
+    let framework = world.durable.identity.framework.clone().unwrap();
     world.mesos.subscribe(&Subscribe { framework, suppressed: true, not_after: None }).unwrap();
     subscribed(&mut world, 2);
     assert_eq!(world.barriers(), 1);
@@ -159,7 +159,7 @@ fn a_standby_refuses_and_names_the_leader() {
     let client = world.ask(standby, Wish::Stop, None);
     let refusal = world.answer(client).unwrap().clone().unwrap_err();
     assert_eq!((refusal.kind, refusal.title.as_str()), (RejectionKind::Unavailable, "not the leader"));
-    assert!(refusal.detail.contains(&world.durable.leader.as_ref().unwrap().advertise), "{refusal:?}");
+    assert!(refusal.detail.contains(&world.durable.identity.leader.as_ref().unwrap().advertise), "{refusal:?}");
 }
 
 /// Asks to stop everything, and lets the leader's session expire before it hears whether the batch landed.
@@ -310,7 +310,7 @@ fn history(seed: u64) -> Replicas {
     world.insist(&wish);
     world.insist(&Wish::Start);
     world.until(LIMIT, converged);
-    assert_eq!(world.durable.frameworks_chosen, 1);
+    assert_eq!(world.durable.identity.frameworks_chosen, 1);
     world
 }
 
@@ -323,7 +323,7 @@ fn wish_of(world: &mut Replicas, dice: &mut Dice) {
         0..2 => world.workers(u32::try_from(dice.below(4)).unwrap()),
         2 => Wish::Stop,
         3..5 => Wish::Start,
-        _ => Wish::Restart("worker-0".into()),
+        _ => Wish::Restart("worker-0".parse().unwrap()),
     };
     world.ask(who, wish, None);
 }

@@ -48,9 +48,9 @@ fn a_living_stranger_is_killed_and_forgotten_when_it_is_gone() {
 fn a_journal_restored_from_a_copy_finds_what_was_launched_since() {
     let mut world = installed();
     let entries = world.journal.len();
-    world.insist(&Wish::Restart("worker-0".into()));
+    world.insist(&Wish::Restart("worker-0".parse().unwrap()));
     world.until(LIMIT, converged);
-    world.insist(&Wish::Restart("worker-0".into()));
+    world.insist(&Wish::Restart("worker-0".parse().unwrap()));
     world.until(LIMIT, converged);
     assert!(world.mesos.alive().contains(&"worker-0.3".to_owned()), "{:?}", world.mesos.alive());
 

@@ -68,7 +68,7 @@ fn an_update_that_is_repeated_is_acknowledged_again_without_an_entry() {
 fn an_end_that_is_told_twice_in_one_batch_is_acknowledged_only_with_it() {
     let mut world = installed();
     let agent = world.mesos.tasks().find(|(_, name, _)| *name == "worker-0.1").unwrap().0.id.clone();
-    world.ask(Wish::Restart("controller-0".into()), None);
+    world.ask(Wish::Restart("controller-0".parse().unwrap()), None);
     assert_eq!(world.actions(), [Action::Commit], "a batch is on its way");
     // The answer to a question has no uuid; the executor's own update comes right behind it.
     world.say(Event::Update(Box::new(Status {
@@ -103,7 +103,7 @@ fn a_word_without_a_uuid_is_never_acknowledged() {
 fn a_flood_of_repeats_is_recorded_once() {
     let mut world = installed();
     let entries = world.journal.len();
-    world.ask(Wish::Restart("controller-0".into()), None);
+    world.ask(Wish::Restart("controller-0".parse().unwrap()), None);
     world.mesos.crash_task(world.now, "worker-0.1");
     for _ in 0..50 {
         world.mesos.repeat_update("worker-0.1");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use epic_common::conversation::{
     DOCUMENT_BYTES_MAX, DocumentText, LaunchOrder, Nudge, Phase, Report, SOURCES_MAX, ServiceReport,
 };
-use epic_common::ids::{Digest, InstanceId, Malformed, RoleId, ServiceId};
+use epic_common::ids::{Digest, Malformed, RoleId, ServiceId};
 use epic_common::resources::{Bytes, Grant, MilliCpus};
 use epic_proto::epic::v1 as proto;
 use prost::Message;
@@ -43,6 +43,12 @@ pub enum Error {
     /// The task's name can't be read.
     #[error("cannot read the task of a launch order")]
     Task {
+        /// What is wrong with it.
+        source: Malformed,
+    },
+    /// The unit's name can't be read.
+    #[error("cannot read the unit of a nudge")]
+    Unit {
         /// What is wrong with it.
         source: Malformed,
     },
@@ -115,7 +121,8 @@ pub fn decode_nudge(bytes: &[u8]) -> Result<Option<Nudge>, Error> {
     Ok(match nudge.kind {
         Some(proto::nudge::Kind::Document(nudge)) => {
             let document = nudge.document.ok_or(Error::Missing { what, field: "document" })?;
-            let (instance, document) = (InstanceId::new(nudge.instance), document_from_proto(document)?);
+            let instance = nudge.instance.parse().map_err(|source| Error::Unit { source })?;
+            let document = document_from_proto(document)?;
             Some(Nudge::Document { instance, document })
         }
         Some(proto::nudge::Kind::Sources(nudge)) => Some(Nudge::Sources { urls: sources(nudge.urls) }),
@@ -305,7 +312,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         assert_eq!(decode_order(&encode_order(&order())).unwrap(), order());
-        let nudge = Nudge::Document { instance: "worker-1".into(), document: document() };
+        let nudge = Nudge::Document { instance: "worker-1".parse().unwrap(), document: document() };
         assert_eq!(decode_nudge(&encode_nudge(&nudge)).unwrap(), Some(nudge));
         let nudge = Nudge::Sources { urls: order().artifacts };
         assert_eq!(decode_nudge(&encode_nudge(&nudge)).unwrap(), Some(nudge));

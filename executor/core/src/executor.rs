@@ -242,7 +242,7 @@ impl Machine for Executor {
                 }
             }
             Input::Nudged(Nudge::Document { instance, document }) => {
-                for known in self.instances.values_mut().filter(|known| known.order().task.instance == instance) {
+                for known in self.instances.values_mut().filter(|known| known.order().task.unit == instance) {
                     known.document(document.clone());
                 }
             }

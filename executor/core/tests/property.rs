@@ -232,7 +232,7 @@ impl World {
                 }
             }
             180..=189 => {
-                let instance = task(id).instance;
+                let instance = task(id).unit;
                 self.put(Input::Nudged(Nudge::Document {
                     instance,
                     document: document(u64::try_from(nth % 16).unwrap()),

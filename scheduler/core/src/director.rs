@@ -114,7 +114,7 @@ impl Director {
             unmet: self.session.unmet.clone(),
             offers_at: self.session.offers_at,
             leading: self.is_leading(),
-            leader: self.state.leader.clone(),
+            leader: self.state.identity.leader.clone(),
         })));
     }
 
@@ -199,7 +199,8 @@ impl Director {
     }
 
     fn not_leading(&self) -> Rejection {
-        let leader = self.state.leader.as_ref().map_or_else(String::new, |leader| format!(" at {}", leader.advertise));
+        let leader =
+            self.state.identity.leader.as_ref().map_or_else(String::new, |leader| format!(" at {}", leader.advertise));
         let detail = format!("ask the leader{leader}, or try again in a moment");
         Rejection::new(RejectionKind::Unavailable, "not the leader", detail)
     }

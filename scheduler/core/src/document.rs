@@ -7,7 +7,7 @@ use epic_common::ids::Digest;
 use sha2::{Digest as _, Sha256};
 
 use crate::state::State;
-use crate::state::task::Task;
+use crate::state::unit::Task;
 
 /// The name of the document that lists every member.
 pub const MEMBERS: &str = "members";
@@ -19,13 +19,13 @@ pub const MEMBERS: &str = "members";
 /// out. `None` if it would have more than 64 KiB.
 #[must_use]
 pub fn members(state: &State) -> Option<String> {
-    let applied = state.desired.iter().flat_map(|desired| &desired.roles);
+    let applied = state.platform().into_iter().flat_map(|desired| &desired.roles);
     let mut roles: BTreeMap<&str, Vec<serde_json::Value>> =
         applied.map(|role| (role.id.as_str(), Vec::new())).collect();
-    for (id, instance) in &state.instances {
-        let Some(task) = instance.live.as_ref().and_then(|task| state.tasks.get(task)) else { continue };
-        roles.entry(instance.role.as_str()).or_default().push(serde_json::json!({
-            "id": id.as_str(),
+    for (id, unit) in &state.units.all {
+        let Some(task) = unit.live.as_ref().and_then(|task| state.units.tasks.get(task)) else { continue };
+        roles.entry(id.role.as_str()).or_default().push(serde_json::json!({
+            "id": id.to_string(),
             "host": task.hostname,
             "ports": task.grant.ports,
         }));
@@ -51,10 +51,7 @@ pub fn current(state: &State) -> Option<DocumentText> {
 /// Tells whether an attempt's executor has it, reads the document and hasn't said that it has the newest generation.
 pub(crate) fn is_behind(state: &State, task: &Task) -> bool {
     let generation = state.documents.get(MEMBERS).map_or(0, |mark| mark.generation);
-    let needs = || {
-        let instance = state.instances.get(&task.id.instance)?;
-        state.desired.as_ref()?.role(&instance.role)
-    };
+    let needs = || state.deployments.get(&task.id.unit.deployment)?.role(&task.id.unit.role);
     task.report.documents.get(MEMBERS).copied().unwrap_or(0) < generation
         && task.kill.is_none()
         && task.is_with_executor()

@@ -1,7 +1,7 @@
 //! What must always hold of the state; checked after each batch, also in release.
 
 use crate::state::State;
-use crate::state::task::Progress;
+use crate::state::unit::Progress;
 
 /// Checks what can be checked in the time of what changed.
 ///
@@ -9,12 +9,13 @@ use crate::state::task::Progress;
 ///
 /// If the state contradicts itself; going on would act on a lie, so the process must end.
 pub fn check(state: &State) {
-    for id in &state.launching {
-        let launching = state.tasks.get(id).is_some_and(|task| matches!(task.progress, Progress::Launching { .. }));
+    for id in &state.units.launching {
+        let launching =
+            state.units.tasks.get(id).is_some_and(|task| matches!(task.progress, Progress::Launching { .. }));
         assert!(launching, "{id} is indexed as launching and isn't");
     }
-    for id in &state.unplaced {
-        let waits = state.instances.get(id).is_some_and(|instance| instance.wanted && instance.live.is_none());
+    for id in &state.units.unplaced {
+        let waits = state.units.all.get(id).is_some_and(|unit| unit.wanted && unit.live.is_none());
         assert!(waits, "{id} is indexed as waiting for a place and isn't");
     }
 }
@@ -37,17 +38,17 @@ pub fn contradiction(state: &State) -> Option<String> {
 }
 
 fn task_trouble(state: &State) -> Option<String> {
-    for (id, task) in &state.tasks {
+    for (id, task) in &state.units.tasks {
         if *id != task.id {
             return Some(format!("{} is filed as {id}", task.id));
         }
-        let Some(instance) = state.instances.get(&id.instance).filter(|instance| id.attempt <= instance.attempt) else {
+        let Some(unit) = state.units.all.get(&id.unit).filter(|unit| id.attempt <= unit.attempt) else {
             return Some(format!("{id} is an attempt that nobody decided"));
         };
-        if (instance.live.as_ref() == Some(id)) == task.given_up {
-            return Some(format!("{id} lives, and whether its instance counts on it is unclear"));
+        if (unit.live.as_ref() == Some(id)) == task.given_up {
+            return Some(format!("{id} lives, and whether its unit counts on it is unclear"));
         }
-        if state.executors.get(&task.agent).is_none_or(|known| *known != task.executor) {
+        if state.ledger.executors.get(&task.agent).is_none_or(|known| *known != task.executor) {
             return Some(format!("{id} has another executor than its agent"));
         }
     }
@@ -55,13 +56,13 @@ fn task_trouble(state: &State) -> Option<String> {
 }
 
 fn instance_trouble(state: &State) -> Option<String> {
-    for (id, instance) in &state.instances {
-        let Some(live) = &instance.live else { continue };
-        if live.instance != *id || !state.tasks.contains_key(live) {
+    for (id, unit) in &state.units.all {
+        let Some(live) = &unit.live else { continue };
+        if live.unit != *id || !state.units.tasks.contains_key(live) {
             return Some(format!("{id} counts on {live}, which isn't there"));
         }
     }
-    let idle = state.executors.keys().find(|agent| !state.on_agent.contains_key(*agent));
+    let idle = state.ledger.executors.keys().find(|agent| !state.units.on_agent.contains_key(*agent));
     idle.map(|agent| format!("{agent} has an executor without an attempt"))
 }
 

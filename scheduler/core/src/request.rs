@@ -1,9 +1,9 @@
 //! What people ask of the scheduler, and what it answers.
 
-use epic_common::ids::{Digest, FrameworkId, InstanceId};
+use epic_common::ids::{Digest, FrameworkId, UnitId};
 
+use crate::state::deployment::Desired;
 use crate::state::entry::Index;
-use crate::state::platform::Desired;
 
 /// Names whoever waits for an answer; made by the outside, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +35,7 @@ pub enum Wish {
     /// Run every member again.
     Start,
     /// End one member's attempt and start another.
-    Restart(InstanceId),
+    Restart(UnitId),
     /// Remove everything.
     Uninstall,
     /// Go on with a new identity, since Mesos has removed the old one with all its tasks.

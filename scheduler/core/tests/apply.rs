@@ -3,15 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use epic_common::conversation::{Phase, Report};
-use epic_common::ids::{AgentId, Attempt, Digest, InstanceId, RoleId, TaskId, UpdateId};
+use epic_common::ids::{AgentId, Attempt, Digest, RoleId, TaskId, UnitId, UpdateId};
 use epic_common::manifest::Cardinality;
 use epic_common::resources::{Bytes, Grant, MilliCpus};
 use epic_common::time::Timestamp;
 use epic_scheduler_core::mesos::{Executor, Meaning, StreamId, TaskState};
 use epic_scheduler_core::state::State;
+use epic_scheduler_core::state::deployment::{Bundle, Desired, RoleNeeds};
 use epic_scheduler_core::state::entry::{Ended, Entry, Fact, LaunchDecided, StatusRecorded};
-use epic_scheduler_core::state::platform::{Bundle, Desired, RoleNeeds};
-use epic_scheduler_core::state::task::{Progress, Task};
+use epic_scheduler_core::state::unit::{Progress, Task};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -75,7 +75,7 @@ fn recorded(task: &str, state: TaskState) -> StatusRecorded {
 fn fact() -> impl Strategy<Value = Fact> {
     let task = || {
         (0..3_u32, 1..4_u32).prop_map(|(ordinal, attempt)| TaskId {
-            instance: InstanceId::of(&RoleId::from("worker"), ordinal),
+            unit: UnitId::of_platform(&RoleId::from("worker"), ordinal),
             attempt: Attempt(attempt),
         })
     };
@@ -189,8 +189,8 @@ fn an_end_frees_the_host_and_says_why_and_when_to_try_again() {
         Fact::LaunchDecided(Box::new(launched("worker-0.1", "agent-1"))),
         Fact::StatusRecorded(Box::new(recorded("worker-0.1", TaskState::Failed))),
     ]);
-    let worker = state.instances.get(&InstanceId::from("worker-0")).unwrap();
-    assert!(state.tasks.is_empty() && state.on_agent.is_empty() && state.executors.is_empty());
+    let worker = state.units.all.get(&UnitId::of_platform(&"worker".into(), 0)).unwrap();
+    assert!(state.units.tasks.is_empty() && state.units.on_agent.is_empty() && state.ledger.executors.is_empty());
     assert_eq!((worker.failures, worker.not_before, worker.attempt), (3, Timestamp(99), Attempt(1)));
     assert_eq!(worker.last_end, "attempt 1 ended on host-of-agent-1: message");
 }
@@ -218,10 +218,13 @@ fn an_uninstall_keeps_what_must_never_be_used_twice() {
         Fact::UninstallBegun { key: None },
         Fact::Uninstalled,
     ]);
-    assert_eq!((state.index.0, state.executors_decided, state.frameworks_chosen), (6, 1, 1));
-    assert_eq!((state.granted("key").map(|index| index.0), state.token), (Some(3), Some(Digest([7; 32]))));
+    assert_eq!((state.index.0, state.ledger.executors_decided, state.identity.frameworks_chosen), (6, 1, 1));
+    assert_eq!((state.granted("key").map(|index| index.0), state.identity.token), (Some(3), Some(Digest([7; 32]))));
     assert!(
-        state.framework.is_none() && state.desired.is_none() && state.tasks.is_empty() && state.instances.is_empty()
+        state.identity.framework.is_none()
+            && state.platform().is_none()
+            && state.units.tasks.is_empty()
+            && state.units.all.is_empty()
     );
 }
 

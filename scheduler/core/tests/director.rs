@@ -12,8 +12,8 @@ use epic_scheduler_core::policy::Policy;
 use epic_scheduler_core::request::{Applicant, ClientId, Request, Wish};
 use epic_scheduler_core::session::Elder;
 use epic_scheduler_core::state::State;
+use epic_scheduler_core::state::deployment::{Bundle, Desired};
 use epic_scheduler_core::state::entry::{Entry, Fact, Index};
-use epic_scheduler_core::state::platform::{Bundle, Desired};
 
 const BARRIER: Duration = Duration::from_secs(3);
 const START: Timestamp = Timestamp(1_800_000_000_000_000);
@@ -189,13 +189,13 @@ fn entries_that_do_not_come_next_end_the_process() {
 fn an_older_claim_changes_nothing() {
     let mut state = State::default();
     state.apply(&claim(3));
-    let leader = state.leader.clone();
+    let leader = state.identity.leader.clone();
     state.apply(&claim(3));
     state.apply(&claim(2));
-    assert_eq!((state.leader.clone(), state.index), (leader, Index(3)));
+    assert_eq!((state.identity.leader.clone(), state.index), (leader, Index(3)));
     state.apply(&entry(Fact::Uninstalled));
     assert_eq!(state.epoch(), 3, "an uninstallation doesn't free an epoch");
-    assert_eq!(state.leader.unwrap().since, START);
+    assert_eq!(state.identity.leader.unwrap().since, START);
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn a_framework_is_replaced_only_once_mesos_has_removed_it_and_somebody_says_so()
     new_framework(&mut director, 2);
     assert_eq!(outputs(&mut director, START), ["propose entries at 3"]);
     director.handle(START, Input::Committed(Index(3)));
-    assert_eq!(director.state().framework, Some("framework-2".into()));
+    assert_eq!(director.state().identity.framework, Some("framework-2".into()));
     assert_eq!(outputs(&mut director, START), ["grant 2", "propose a barrier at 4"]);
 }
 

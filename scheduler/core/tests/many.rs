@@ -11,8 +11,8 @@ use epic_scheduler_core::mesos::{Call, Event, Executor, StreamId, TaskState};
 use epic_scheduler_core::policy::{Policy, RECONCILE_TASKS_MAX, RECONCILES_AT_ONCE};
 use epic_scheduler_core::session::{CallAnswer, CallId};
 use epic_scheduler_core::state::State;
+use epic_scheduler_core::state::deployment::{Bundle, Desired, RoleNeeds};
 use epic_scheduler_core::state::entry::{Entry, Fact, LaunchDecided, StatusRecorded};
-use epic_scheduler_core::state::platform::{Bundle, Desired, RoleNeeds};
 
 const START: Timestamp = Timestamp(1_800_000_000_000_000);
 const TASKS: usize = RECONCILE_TASKS_MAX * 5;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use epic_common::ids::{AgentId, Digest, InstanceId, OfferId};
+use epic_common::ids::{AgentId, Digest, OfferId, RoleId, UnitId};
 use epic_common::manifest::Cardinality;
 use epic_common::resources::{Bytes, Grant, MilliCpus, PortRange, Ports};
 use epic_common::spec::Ceiling;
@@ -12,8 +12,8 @@ use epic_common::time::Timestamp;
 use epic_scheduler_core::matcher::{Demand, ExecutorNeeds, Matching, Placed, Reason, match_offers};
 use epic_scheduler_core::mesos::{Amount, Executor, Offer, Reservation, Resource, StreamId};
 use epic_scheduler_core::state::State;
+use epic_scheduler_core::state::deployment::{Bundle, Desired, RoleNeeds};
 use epic_scheduler_core::state::entry::{Entry, Fact, LaunchDecided};
-use epic_scheduler_core::state::platform::{Bundle, Desired, RoleNeeds};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -31,7 +31,7 @@ struct Case {
 
 impl Case {
     fn demands(&self) -> Vec<Demand<'_>> {
-        let demand = |(nth, needs): (usize, _)| Demand { instance: InstanceId::new(format!("waiting-{nth}")), needs };
+        let demand = |(nth, needs): (usize, _)| Demand { unit: waiting(nth), needs };
         self.roles.iter().enumerate().map(demand).collect()
     }
 
@@ -44,18 +44,18 @@ impl Case {
     }
 
     fn needs(&self, placed: &Placed) -> &RoleNeeds {
-        let nth: usize = placed.instance.as_str().trim_start_matches("waiting-").parse().unwrap();
+        let nth = usize::try_from(placed.unit.ordinal).unwrap();
         &self.roles[nth]
     }
 
     fn is_free(&self, agent: &AgentId) -> bool {
-        !self.state.tasks.values().any(|task| task.agent == *agent)
+        !self.state.units.tasks.values().any(|task| task.agent == *agent)
     }
 
     /// Tells, in the slowest and plainest way, whether a member could go on an offer.
     fn fits(&self, needs: &RoleNeeds, offer: &Offer) -> bool {
         let (cpus, mem) = (needs.cpus.0 + EXECUTOR.cpus.0, needs.mem.0 + EXECUTOR.mem.0);
-        let ceiling = self.state.desired.as_ref().and_then(|desired| desired.ceiling);
+        let ceiling = self.state.platform().and_then(|desired| desired.ceiling);
         let fixed: BTreeSet<_> = needs.ports.values().copied().flatten().collect();
         let numbers = ports(offer, None);
         self.is_free(&offer.agent)
@@ -68,6 +68,10 @@ impl Case {
             && fixed.is_subset(&numbers)
             && needs.ports.len() <= numbers.len()
     }
+}
+
+fn waiting(nth: usize) -> UnitId {
+    UnitId::of_platform(&RoleId::from("waiting"), u32::try_from(nth).unwrap())
 }
 
 fn amount(offer: &Offer, of: Option<Reservation>, what: fn(&Amount) -> u64) -> u64 {
@@ -204,13 +208,13 @@ fn state(ceiling: Option<(u64, u64)>, occupied: u8) -> State {
     for fact in std::iter::once(applied).chain((0..occupied).map(launch)) {
         state.apply(&Entry { at: Timestamp(1), fact });
     }
-    assert_eq!(state.tasks.len(), usize::from(occupied));
+    assert_eq!(state.units.tasks.len(), usize::from(occupied));
     state
 }
 
 fn check_places(case: &Case, matching: &Matching) {
     let offers: BTreeSet<_> = matching.placed.iter().map(|placed| &placed.offer).collect();
-    let members: BTreeSet<_> = matching.placed.iter().map(|placed| &placed.instance).collect();
+    let members: BTreeSet<_> = matching.placed.iter().map(|placed| &placed.unit).collect();
     let hosts: BTreeSet<_> = matching.placed.iter().map(|placed| &case.offer(&placed.offer).agent).collect();
     let count = matching.placed.len();
     assert_eq!((offers.len(), members.len()), (count, count), "A");
@@ -233,7 +237,7 @@ fn check_amounts(case: &Case, placed: &Placed) {
     let reserved = placed.fit.disk_reserved.0;
     assert!(reserved <= grant.disk.0 && reserved <= amount(offer, Some(Reservation::Static), disk_of), "D");
     assert!(grant.disk.0 - reserved <= amount(offer, Some(Reservation::Unreserved), disk_of), "D");
-    if let Some(ceiling) = case.state.desired.as_ref().unwrap().ceiling {
+    if let Some(ceiling) = case.state.platform().unwrap().ceiling {
         assert!(cpus <= ceiling.cpus.0 && mem <= ceiling.mem.0, "F");
     }
 }
@@ -253,12 +257,12 @@ fn check_ports(case: &Case, placed: &Placed) {
 }
 
 fn check_reasons(case: &Case, matching: &Matching) {
-    let placed: BTreeSet<_> = matching.placed.iter().map(|placed| placed.instance.clone()).collect();
+    let placed: BTreeSet<_> = matching.placed.iter().map(|placed| placed.unit.clone()).collect();
     let hosts: BTreeSet<_> = matching.placed.iter().map(|placed| case.offer(&placed.offer).agent.clone()).collect();
     let used: BTreeSet<_> = matching.placed.iter().map(|placed| placed.offer.clone()).collect();
     for demand in case.demands() {
-        let unmet = matching.unmet.get(&demand.instance);
-        assert_ne!(placed.contains(&demand.instance), unmet.is_some(), "G");
+        let unmet = matching.unmet.get(&demand.unit);
+        assert_ne!(placed.contains(&demand.unit), unmet.is_some(), "G");
         let Some(reasons) = unmet else { continue };
         for offer in case.offers.iter().filter(|offer| !used.contains(&offer.id)) {
             assert!(reasons.iter().any(|unfit| unfit.hostname == offer.hostname), "H: {demand:?} on {offer:?}");
@@ -296,7 +300,7 @@ fn binds(case: &Case, needs: &RoleNeeds, offer: &Offer, reason: &Reason) -> bool
             asked > offered
                 && usize::try_from(*asked).unwrap() == needs.ports.values().filter(|fixed| fixed.is_none()).count()
         }
-        Reason::Occupied { by } => by.as_str().starts_with("waiting-") || !case.is_free(&offer.agent),
+        Reason::Occupied { by } => by.role.as_str() == "waiting" || !case.is_free(&offer.agent),
         Reason::CeilingCpus { asked, ceiling } => asked > ceiling,
         Reason::CeilingMem { asked, ceiling } => asked > ceiling,
         Reason::Maintenance => offer.unavailable,

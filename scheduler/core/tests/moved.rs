@@ -26,5 +26,5 @@ fn nothing_is_planned_on_a_journal_that_has_moved() {
     assert!(after.calls.is_empty() && after.acks.is_empty(), "{after:?}");
     // An uninstallation forgets all of a framework, and not where its journal went.
     state.apply(&Entry { at: Timestamp(3), fact: Fact::Uninstalled });
-    assert_eq!(state.moved_to.as_deref(), Some("zk://z:1/epic"));
+    assert_eq!(state.identity.moved_to.as_deref(), Some("zk://z:1/epic"));
 }

@@ -117,17 +117,18 @@ pub fn awaited(state: &State, holders: &Holders) -> Option<Digest> {
 
 /// What the journal names: the bundle, and the executors that may live.
 fn named(state: &State) -> BTreeMap<Digest, Kind> {
-    let executors = state.executors.values().map(|executor| (executor.sha256, Kind::Named));
+    let executors = state.ledger.executors.values().map(|executor| (executor.sha256, Kind::Named));
     executors.chain(bundle(state).map(|bundle| (bundle, Kind::Bundle))).collect()
 }
 
 fn bundle(state: &State) -> Option<Digest> {
-    state.desired.as_ref().map(|desired| desired.bundle.sha256)
+    state.platform().map(|desired| desired.bundle.sha256)
 }
 
 /// Waits until the journal may name something else; looking costs the same however much it names.
 async fn another(published: &mut watch::Receiver<Arc<Published>>, seen: &State) {
-    let is_same = |state: &State| bundle(state) == bundle(seen) && state.executors.ptr_eq(&seen.executors);
+    let is_same =
+        |state: &State| bundle(state) == bundle(seen) && state.ledger.executors.ptr_eq(&seen.ledger.executors);
     if published.wait_for(|published| !is_same(&published.state)).await.is_err() {
         // Whoever publishes has ended, and with it soon this process.
         std::future::pending::<()>().await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use epic_common::invalid::{Invalid, Invalids};
 use epic_common::manifest::{Cardinality, Role};
 use epic_common::spec;
-use epic_scheduler_core::state::platform::{self, Bundle, Desired};
+use epic_scheduler_core::state::deployment::{self, Bundle, Desired};
 
 use crate::artifacts::BundleFacts;
 
@@ -44,7 +44,7 @@ pub fn desired(document: &spec::Platform, bundle: &BundleFacts) -> Result<Desire
             distro_id: manifest.distro_id.clone(),
             version: manifest.version.clone(),
         },
-        roles: platform::needs(manifest),
+        roles: deployment::needs(manifest),
         members: manifest.roles.iter().map(members).collect::<BTreeMap<_, _>>(),
         ceiling: document.ceiling,
         root_allowed: document.root_allowed,

@@ -8,11 +8,11 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
 use epic_common::api::Granted;
-use epic_common::ids::{Digest, FrameworkId, InstanceId};
+use epic_common::ids::{Digest, FrameworkId, UnitId};
 use epic_common::spec::Platform;
 use epic_common_io::secret::Secret;
 use epic_scheduler_core::request::{Applicant, Request, Wish};
-use epic_scheduler_core::state::platform::Desired;
+use epic_scheduler_core::state::deployment::Desired;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -76,15 +76,15 @@ async fn new_framework(request: HttpRequest, api: web::Data<Api>) -> Result<Http
 
 async fn restart(request: HttpRequest, id: web::Path<String>, api: web::Data<Api>) -> Result<HttpResponse, Refused> {
     let id = id.into_inner();
-    if id.len() > ID_BYTES_MAX || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+    let Ok(unit) = id.parse::<UnitId>() else {
         authorize(&request, &api)?;
         return Err(Refused::new(
             StatusCode::NOT_FOUND,
             "there is no such member",
             "see the members with epicctl platform status",
         ));
-    }
-    change(request, api, Wish::Restart(InstanceId::new(id))).await
+    };
+    change(request, api, Wish::Restart(unit)).await
 }
 
 fn join(document: &Platform, artifacts: &Artifacts) -> Result<Desired, Refused> {
@@ -118,7 +118,7 @@ pub(super) async fn ask(api: &Api, request: Request) -> Result<HttpResponse, Ref
 
 /// Lets pass who has the token, and returns it; the comparison takes the same time wherever digests differ.
 pub(super) fn authorize(request: &HttpRequest, api: &Api) -> Result<Secret, Refused> {
-    let Some(expected) = api.published().state.token else {
+    let Some(expected) = api.published().state.identity.token else {
         let detail = "it hasn't recorded its token; try again in a moment";
         return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the scheduler has only just started", detail));
     };
@@ -154,7 +154,5 @@ fn key(request: &HttpRequest) -> Result<Option<String>, Refused> {
 }
 
 const SCHEME: &str = "Bearer ";
-/// More than the longest role's name and number.
-const ID_BYTES_MAX: usize = 100;
 /// Shorter than clients wait, so that they hear why.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);

@@ -78,7 +78,7 @@ pub(super) async fn supply(api: &Api, source: &BundleSource) {
 /// Sees to it that a majority of replicas holds a bundle before the journal names it.
 pub(super) async fn accept(api: &Api, digest: &Digest, token: &Secret) -> Result<(), Refused> {
     let published = api.published();
-    if published.state.desired.as_ref().is_some_and(|desired| desired.bundle.sha256 == *digest) {
+    if published.state.platform().is_some_and(|desired| desired.bundle.sha256 == *digest) {
         return Ok(());
     }
     api.holders.offer(*digest, token);
@@ -110,7 +110,7 @@ async fn is_here(api: &Api, digest: &Digest) -> bool {
 /// A program is taken only if the journal has an executor of this digest.
 fn kind(api: &Api, digest: &Digest) -> Kind {
     let published = api.published();
-    let mut executors = published.state.executors.values();
+    let mut executors = published.state.ledger.executors.values();
     if executors.any(|executor| executor.sha256 == *digest) { Kind::Named } else { Kind::Bundle }
 }
 

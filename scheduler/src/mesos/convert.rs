@@ -145,7 +145,7 @@ impl Identity {
             protocol: Some("tcp".to_owned()),
         });
         v1::TaskInfo {
-            name: order.task.instance.to_string(),
+            name: order.task.unit.to_string(),
             task_id: task_id(&order.task.to_string()),
             agent_id: v1::AgentId { value: launch.agent.to_string() },
             resources: launch.resources.iter().map(|resource| self.resource(resource)).collect(),
@@ -154,7 +154,7 @@ impl Identity {
             labels: Some(labels(&launch.labels)),
             discovery: Some(v1::DiscoveryInfo {
                 visibility: v1::discovery_info::Visibility::Framework.into(),
-                name: Some(order.task.instance.to_string()),
+                name: Some(order.task.unit.to_string()),
                 ports: Some(v1::Ports { ports: ports.collect() }),
             }),
             ..Default::default()

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use epic_common::time::Timestamp;
 use epic_scheduler_core::state::State;
-use epic_scheduler_core::state::platform::Run;
+use epic_scheduler_core::state::deployment::Run;
 
 use super::table::{FAILURES, MISSING, READY, SUBSCRIBED, WAITING, WANTED};
 use super::{flag, number};
@@ -19,7 +19,7 @@ pub(super) fn show(published: &Published, decides: bool, now: Timestamp, roles: 
     roles.extend(counts.keys().chain(failures.keys()).map(|role| (*role).to_owned()));
     for role in roles.iter().map(String::as_str) {
         let count = counts.get(role).copied().unwrap_or_default();
-        let missing = if state.run == Run::Running { count.wanted.saturating_sub(count.ready) } else { 0 };
+        let missing = if state.run() == Run::Running { count.wanted.saturating_sub(count.ready) } else { 0 };
         WANTED.set([role], count.wanted.into());
         READY.set([role], count.ready.into());
         MISSING.set([role], missing.into());
@@ -33,9 +33,9 @@ pub(super) fn show(published: &Published, decides: bool, now: Timestamp, roles: 
 
 fn failures(state: &State) -> BTreeMap<&str, u32> {
     let mut failures = BTreeMap::<&str, u32>::new();
-    for instance in state.instances.values().filter(|instance| instance.wanted) {
-        let most = failures.entry(instance.role.as_str()).or_default();
-        *most = instance.failures.max(*most);
+    for (id, unit) in state.units.all.iter().filter(|(_, unit)| unit.wanted) {
+        let most = failures.entry(id.role.as_str()).or_default();
+        *most = unit.failures.max(*most);
     }
     failures
 }

@@ -214,8 +214,8 @@ fn what_members_wait_for_is_known_to_the_leader() {
         hears(&mut published, "worker-2.1", TaskState::Starting, None);
         hears(&mut published, "worker-3.1", TaskState::Failed, Some(1));
         let unfit = |reason| vec![Unfit { hostname: "h".to_owned(), reason }];
-        published.unmet.insert("worker-4".into(), unfit(Reason::Maintenance));
-        published.unmet.insert("worker-5".into(), unfit(Reason::NotHeld { bundle: Digest([7; 32]) }));
+        published.unmet.insert("worker-4".parse().unwrap(), unfit(Reason::Maintenance));
+        published.unmet.insert("worker-5".parse().unwrap(), unfit(Reason::NotHeld { bundle: Digest([7; 32]) }));
         let text = scrape(&published, Mode::Leading);
         for (reason, count) in
             [("answer", 1), ("agent", 1), ("start", 1), ("backoff", 1), ("room", 1), ("bundle", 1), ("offer", 2)]

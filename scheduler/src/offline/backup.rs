@@ -16,7 +16,7 @@ use crate::journal::codec;
 /// The directory can't be read, its journal has moved, or the file is there or can't be written.
 pub(super) fn backup(dir: &Path, file: &Path) -> Result<String, Failure> {
     let held = source(dir)?;
-    if let Some(url) = &held.state.moved_to {
+    if let Some(url) = &held.state.identity.moved_to {
         let next = "a backup of it would be out of date; ask a scheduler there: epicctl admin backup FILE";
         return Err(refused(format!("the journal of {} was moved to {url}: {next}", dir.display())));
     }

@@ -12,7 +12,7 @@ use crate::zookeeper::{Connect, Session};
 ///
 /// Its first batch holds a barrier, which changes nothing: there must be one, see [`ring::init_from`].
 pub(super) fn base(mut state: State) -> Base {
-    state.moved_to = None;
+    state.identity.moved_to = None;
     let (first, epoch) = (state.index.next(), state.epoch());
     let entry = Entry { at: state.at, fact: Fact::Barrier { epoch } };
     state.apply(&entry);

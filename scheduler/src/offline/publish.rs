@@ -42,15 +42,15 @@ pub(super) async fn publish(asked: &Publish) -> Result<String, Failure> {
         return Err(would(asked, &held));
     }
     let session = connect(&asked.connect.connect(&asked.zk, asked.zk_session_timeout)?).await?;
-    if !held.state.moved_to.as_ref().is_some_and(|url| is_same(url, &asked.zk)) {
-        abandoned(asked, held.state.moved_to.as_deref()).await?;
+    if !held.state.identity.moved_to.as_ref().is_some_and(|url| is_same(url, &asked.zk)) {
+        abandoned(asked, held.state.identity.moved_to.as_deref()).await?;
         ring::prepare(&session).await.map_err(|error| failure(&error))?;
         end(&mut journal, &mut held.state, asked.zk.to_string())?;
     }
     journal.close()?;
     let made = finish(&session, &held.state).await?;
-    let framework = held.state.framework.as_ref().map_or_else(|| "none yet".to_owned(), ToString::to_string);
-    let facts = format!("framework {framework}, {} members, entry {}", held.state.instances.len(), held.state.index.0);
+    let framework = held.state.identity.framework.as_ref().map_or_else(|| "none yet".to_owned(), ToString::to_string);
+    let facts = format!("framework {framework}, {} members, entry {}", held.state.units.all.len(), held.state.index.0);
     let next = format!("start each replica with --zk {} and --token-file FILE, the same token for all", asked.zk);
     Ok(match made {
         Initialised::New => format!("{dir}: moved to {}: {facts}\n{next}", asked.zk),
@@ -62,8 +62,9 @@ pub(super) async fn publish(asked: &Publish) -> Result<String, Failure> {
 
 fn would(asked: &Publish, held: &Held) -> Failure {
     let Publish { zk, state_dir, .. } = asked;
-    let framework = held.state.framework.as_ref().map_or_else(|| "no framework".to_owned(), ToString::to_string);
-    let what = format!("{framework}, {} members, entry {}", held.state.instances.len(), held.state.index.0);
+    let framework =
+        held.state.identity.framework.as_ref().map_or_else(|| "no framework".to_owned(), ToString::to_string);
+    let what = format!("{framework}, {} members, entry {}", held.state.units.all.len(), held.state.index.0);
     let after = "from then on that directory can be started on with --zk only; nothing was done, repeat it with --yes";
     refused(format!("would move the journal of {} to {zk}: {what}; {after}", state_dir.display()))
 }
@@ -109,7 +110,7 @@ async fn finish(session: &Session, state: &State) -> Result<Initialised, Failure
     let ring = Ring::open(session.clone()).await.map_err(|_| failure(&occupied))?;
     let recovered = ring.recover().await.map_err(|error| failure(&error))?;
     let there = fold(&recovered).map_err(|error| Failure::new(Code::Data, &error))?;
-    if there.framework == state.framework && there.index >= state.index {
+    if there.identity.framework == state.identity.framework && there.index >= state.index {
         return Ok(Initialised::Already);
     }
     Err(failure(&occupied))

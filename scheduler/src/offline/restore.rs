@@ -37,7 +37,7 @@ fn state(file: &Path, read: &Backup) -> Result<State, Failure> {
     let of_file = |failure: Failure| failure.about(&file.display().to_string());
     let state = codec::decode_snapshot(&read.snapshot);
     let mut state = state.map_err(|error| of_file(Failure::new(Code::Data, &error)))?;
-    if let Some(url) = &state.moved_to {
+    if let Some(url) = &state.identity.moved_to {
         return Err(of_file(Failure::text(Code::Data, format!("it ends a journal that was moved to {url}"))));
     }
     if state.index.0 != read.index || state.index.0 == 0 {
@@ -87,10 +87,10 @@ fn objection(dir: &Path, state: &State) -> Option<String> {
         Ok(held) => held.state,
         Err(failure) => return Some(format!("the journal that is there can't be read ({})", failure.text)),
     };
-    if let Some(url) = &old.moved_to {
+    if let Some(url) = &old.identity.moved_to {
         return Some(format!("the journal that is there was moved to {url}, and replicas may go on from it"));
     }
-    if old.index.0 > 0 && old.framework != state.framework {
+    if old.index.0 > 0 && old.identity.framework != state.identity.framework {
         return Some(format!("it belongs to {}, the backup to {}", framework(&old), framework(state)));
     }
     let (there, here) = (old.index.0, state.index.0);
@@ -98,5 +98,5 @@ fn objection(dir: &Path, state: &State) -> Option<String> {
 }
 
 fn framework(state: &State) -> String {
-    state.framework.as_ref().map_or_else(|| "no framework yet".to_owned(), |id| format!("framework {id}"))
+    state.identity.framework.as_ref().map_or_else(|| "no framework yet".to_owned(), |id| format!("framework {id}"))
 }

@@ -1,6 +1,6 @@
 //! Shows what a state directory holds.
 
-use epic_scheduler_core::state::platform::Run;
+use epic_scheduler_core::state::deployment::Run;
 use serde_json::{Value, json};
 
 use super::source::{Held, source};
@@ -24,18 +24,18 @@ fn text(held: &Held) -> String {
     let state = &held.state;
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
     let mut lines = vec![
-        format!("framework  {}", or_none(state.framework.as_ref().map(ToString::to_string))),
-        format!("role       {}", or_none(state.role.clone())),
-        format!("platform   {}", or_none(state.desired.as_ref().map(|desired| desired.name.clone()))),
+        format!("framework  {}", or_none(state.identity.framework.as_ref().map(ToString::to_string))),
+        format!("role       {}", or_none(state.identity.roles.first().cloned())),
+        format!("platform   {}", or_none(state.platform().map(|desired| desired.name.clone()))),
         format!("run        {}", run(held)),
         format!("entry      {}, decided at {}", state.index.0, state.at),
         format!("batch      {}", held.batch),
         format!("snapshot   {}", or_none(held.snapshot.map(|batch| format!("of batch {batch}")))),
-        format!("members    {}", state.instances.len()),
-        format!("tasks      {}", state.tasks.len()),
+        format!("members    {}", state.units.all.len()),
+        format!("tasks      {}", state.units.tasks.len()),
         format!("epoch      {}", state.epoch()),
-        format!("leader     {}", or_none(state.leader.as_ref().map(|leader| leader.advertise.clone()))),
-        format!("moved to   {}", or_none(state.moved_to.clone())),
+        format!("leader     {}", or_none(state.identity.leader.as_ref().map(|leader| leader.advertise.clone()))),
+        format!("moved to   {}", or_none(state.identity.moved_to.clone())),
     ];
     if !held.journal.is_empty() {
         lines.push(format!("journal    {} in ZooKeeper", held.journal));
@@ -60,27 +60,27 @@ pub(super) fn notes(held: &Held) -> Vec<String> {
 fn as_json(held: &Held) -> Value {
     let state = &held.state;
     json!({
-        "framework": state.framework,
-        "role": state.role,
-        "platform": state.desired.as_ref().map(|desired| &desired.name),
+        "framework": state.identity.framework,
+        "role": state.identity.roles.first(),
+        "platform": state.platform().map(|desired| &desired.name),
         "run": run(held),
         "index": state.index.0,
         "at": state.at.to_string(),
         "batch": held.batch,
         "snapshot": held.snapshot,
-        "members": state.instances.len(),
-        "tasks": state.tasks.len(),
+        "members": state.units.all.len(),
+        "tasks": state.units.tasks.len(),
         "epoch": state.epoch(),
-        "leader": state.leader.as_ref().map(|leader| &leader.advertise),
-        "movedTo": state.moved_to,
+        "leader": state.identity.leader.as_ref().map(|leader| &leader.advertise),
+        "movedTo": state.identity.moved_to,
         "journal": held.journal,
         "notes": notes(held),
     })
 }
 
 fn run(held: &Held) -> &'static str {
-    match held.state.run {
-        _ if held.state.desired.is_none() => "nothing",
+    match held.state.run() {
+        _ if held.state.platform().is_none() => "nothing",
         Run::Running => "running",
         Run::Stopped => "stopped",
         Run::Uninstalling => "uninstalling",

@@ -38,7 +38,7 @@ pub(super) fn source(dir: &Path) -> Result<Held, Failure> {
     if dir.join("journal").is_dir() || dir.join("fence").is_file() {
         let held = held(Local::look(dir).map_err(in_use)?, String::new())?;
         // What was moved and is now a replica's goes on in its copy.
-        return if has_copy && held.state.moved_to.is_some() { copy(dir) } else { Ok(held) };
+        return if has_copy && held.state.identity.moved_to.is_some() { copy(dir) } else { Ok(held) };
     }
     if has_copy {
         return copy(dir);

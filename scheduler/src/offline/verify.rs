@@ -20,8 +20,8 @@ pub(super) fn verify(dir: &Path) -> Result<String, Failure> {
         dir.display(),
         held.state.index.0,
         held.batch,
-        held.state.instances.len(),
-        held.state.tasks.len()
+        held.state.units.all.len(),
+        held.state.units.tasks.len()
     );
     Ok([vec![whole], notes(&held)].concat().join("\n"))
 }

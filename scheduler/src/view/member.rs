@@ -2,25 +2,25 @@
 
 use epic_common::api::{EndpointView, InstanceView, ServiceView};
 use epic_common::conversation::Phase;
-use epic_common::ids::InstanceId;
+use epic_common::ids::UnitId;
 use epic_common::time::Timestamp;
 use epic_scheduler_core::mesos::TaskState;
-use epic_scheduler_core::state::Instance;
-use epic_scheduler_core::state::platform::RoleNeeds;
-use epic_scheduler_core::state::task::{Progress, Task};
+use epic_scheduler_core::state::Unit;
+use epic_scheduler_core::state::deployment::RoleNeeds;
+use epic_scheduler_core::state::unit::{Progress, Task};
 
 use super::{Published, waiting};
 
-pub(super) fn view(published: &Published, id: &InstanceId, instance: &Instance, now: Timestamp) -> InstanceView {
+pub(super) fn view(published: &Published, id: &UnitId, instance: &Unit, now: Timestamp) -> InstanceView {
     let state = &published.state;
     let shown = InstanceView {
         id: id.to_string(),
-        role: instance.role.to_string(),
+        role: id.role.to_string(),
         attempt: instance.attempt.0,
         waiting: waiting::member(published, id, instance, now),
         ..InstanceView::default()
     };
-    let Some(task) = instance.live.as_ref().and_then(|task| state.tasks.get(task)) else {
+    let Some(task) = instance.live.as_ref().and_then(|task| state.units.tasks.get(task)) else {
         return InstanceView {
             phase: if instance.wanted { "waiting" } else { "stopped" }.to_owned(),
             since: instance.since.to_string(),
@@ -28,7 +28,7 @@ pub(super) fn view(published: &Published, id: &InstanceId, instance: &Instance, 
             ..shown
         };
     };
-    let needs = state.desired.as_ref().and_then(|desired| desired.role(&instance.role));
+    let needs = state.platform().and_then(|desired| desired.role(&id.role));
     InstanceView {
         phase: phase(task).to_owned(),
         percent: task.report.percent.filter(|_| is_with_executor(task)),
@@ -103,7 +103,7 @@ fn endpoints(needs: &RoleNeeds, task: &Task) -> Vec<EndpointView> {
         return Vec::new();
     }
     let host = if task.hostname.contains(':') { format!("[{}]", task.hostname) } else { task.hostname.clone() };
-    let url = |endpoint: &epic_scheduler_core::state::platform::Endpoint| {
+    let url = |endpoint: &epic_scheduler_core::state::deployment::Endpoint| {
         let port = task.grant.ports.get(&endpoint.port)?;
         Some(EndpointView {
             service: endpoint.service.to_string(),

@@ -1,11 +1,11 @@
 //! Why things aren't as they are wanted, one sentence for each reason.
 
-use epic_common::ids::InstanceId;
+use epic_common::ids::UnitId;
 use epic_common::time::Timestamp;
 use epic_scheduler_core::session::Link;
-use epic_scheduler_core::state::Instance;
-use epic_scheduler_core::state::platform::Run;
-use epic_scheduler_core::state::task::{Progress, Task};
+use epic_scheduler_core::state::Unit;
+use epic_scheduler_core::state::deployment::Run;
+use epic_scheduler_core::state::unit::{Progress, Task};
 
 use super::Published;
 
@@ -13,27 +13,27 @@ use super::Published;
 pub(super) fn platform(published: &Published) -> Vec<String> {
     let state = &published.state;
     let mut sentences = Vec::new();
-    if state.framework.is_some() && !published.link.is_up() {
+    if state.identity.framework.is_some() && !published.link.is_up() {
         sentences.push(link(&published.link));
-    } else if !state.unplaced.is_empty() && published.offers_at.is_none() {
+    } else if !state.units.unplaced.is_empty() && published.offers_at.is_none() {
         sentences.push(no_offer(&published.role));
     }
-    let is_leaving = |task: &&Task| task.given_up || state.run != Run::Running;
-    let leaving = state.tasks.values().filter(is_leaving);
+    let is_leaving = |task: &&Task| task.given_up || state.run() != Run::Running;
+    let leaving = state.units.tasks.values().filter(is_leaving);
     sentences.extend(leaving.take(SENTENCES_MAX).map(leaves));
     let strangers = state.strangers.iter().take(SENTENCES_MAX);
     sentences.extend(strangers.map(|(task, stranger)| {
         format!("task {task} on agent {} is {}, is not known here and is being killed", stranger.agent, stranger.state)
     }));
-    if state.run == Run::Uninstalling && state.is_empty_of_tasks() {
+    if state.run() == Run::Uninstalling && state.is_empty_of_tasks() {
         sentences.push("nothing runs any more; Mesos has yet to confirm that the framework is removed".to_owned());
     }
     sentences
 }
 
 /// Why a member isn't placed or not heard of.
-pub(super) fn member(published: &Published, id: &InstanceId, instance: &Instance, now: Timestamp) -> Vec<String> {
-    match instance.live.as_ref().and_then(|task| published.state.tasks.get(task)) {
+pub(super) fn member(published: &Published, id: &UnitId, instance: &Unit, now: Timestamp) -> Vec<String> {
+    match instance.live.as_ref().and_then(|task| published.state.units.tasks.get(task)) {
         Some(task) => answers(published, task, instance.wanted),
         None if instance.wanted => place(published, id, instance, now),
         None => Vec::new(),
@@ -95,7 +95,7 @@ fn answers(published: &Published, task: &Task, is_wanted: bool) -> Vec<String> {
     sentences
 }
 
-fn place(published: &Published, id: &InstanceId, instance: &Instance, now: Timestamp) -> Vec<String> {
+fn place(published: &Published, id: &UnitId, instance: &Unit, now: Timestamp) -> Vec<String> {
     let mut sentences = Vec::new();
     if instance.not_before > now {
         let seconds = instance.not_before.since(now).as_secs() + 1;

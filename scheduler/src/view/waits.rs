@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use epic_common::ids::InstanceId;
+use epic_common::ids::UnitId;
 use epic_common::time::Timestamp;
 use epic_scheduler_core::matcher::Reason;
-use epic_scheduler_core::state::Instance;
-use epic_scheduler_core::state::platform::Run;
-use epic_scheduler_core::state::task::Progress;
+use epic_scheduler_core::state::Unit;
+use epic_scheduler_core::state::deployment::Run;
+use epic_scheduler_core::state::unit::Progress;
 
 use super::{Published, is_ready};
 
@@ -53,10 +53,10 @@ impl Wait {
 pub fn waits(published: &Published, now: Timestamp) -> BTreeMap<Wait, u32> {
     let mut waits = BTreeMap::new();
     let state = &published.state;
-    if state.run != Run::Running {
+    if state.run() != Run::Running {
         return waits;
     }
-    for (id, instance) in &state.instances {
+    for (id, instance) in &state.units.all {
         if instance.wanted && !is_ready(state, instance) {
             *waits.entry(wait(published, id, instance, now)).or_default() += 1;
         }
@@ -64,8 +64,8 @@ pub fn waits(published: &Published, now: Timestamp) -> BTreeMap<Wait, u32> {
     waits
 }
 
-fn wait(published: &Published, id: &InstanceId, instance: &Instance, now: Timestamp) -> Wait {
-    let live = instance.live.as_ref().and_then(|task| published.state.tasks.get(task));
+fn wait(published: &Published, id: &UnitId, instance: &Unit, now: Timestamp) -> Wait {
+    let live = instance.live.as_ref().and_then(|task| published.state.units.tasks.get(task));
     match live.map(|task| &task.progress) {
         Some(Progress::Launching { .. }) => Wait::Answer,
         Some(Progress::Unreachable(_)) => Wait::Agent,

@@ -20,8 +20,8 @@ async fn a_backup_holds_what_is_published_also_on_a_standby() {
         assert_eq!(answer.headers()["content-disposition"], "attachment; filename=\"epic-4.backup\"");
         let backup = Backup::decode(&answer.bytes().await.unwrap()).unwrap();
         let state = codec::decode_snapshot(&backup.snapshot).unwrap();
-        assert_eq!((backup.index, state.index.0, state.tasks.len()), (4, 4, 1));
-        assert!(state.token.is_some());
+        assert_eq!((backup.index, state.index.0, state.units.tasks.len()), (4, 4, 1));
+        assert!(state.identity.token.is_some());
         server.follow(leader);
     }
     assert!(server.asked.lock().unwrap().is_empty(), "nothing is asked of the leader");

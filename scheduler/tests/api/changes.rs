@@ -55,7 +55,7 @@ async fn each_verb_asks_for_what_it_says() {
     }
     let asked = server.asked.lock().unwrap();
     let wishes: Vec<_> = asked.iter().map(|request| request.wish.clone()).collect();
-    assert_eq!(wishes[..4], [Wish::Stop, Wish::Start, Wish::Uninstall, Wish::Restart("worker-0".into())]);
+    assert_eq!(wishes[..4], [Wish::Stop, Wish::Start, Wish::Uninstall, Wish::Restart("worker-0".parse().unwrap())]);
     assert!(matches!(&wishes[4..], [Wish::NewFramework { framework }] if !framework.as_str().is_empty()));
     assert!(asked.iter().all(|request| request.key.is_none()));
 }

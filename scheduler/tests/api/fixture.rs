@@ -18,8 +18,8 @@ use epic_scheduler::artifacts::BundleFacts;
 use epic_scheduler::view::Published;
 use epic_scheduler_core::mesos::{Executor, StreamId, TaskState};
 use epic_scheduler_core::session::Link;
+use epic_scheduler_core::state::deployment::Desired;
 use epic_scheduler_core::state::entry::{Ended, Entry, Fact, LaunchDecided, StatusRecorded};
-use epic_scheduler_core::state::platform::Desired;
 
 pub(crate) const MANIFEST: &str = "kind: App
 apiLevel: 1
@@ -104,7 +104,7 @@ impl History {
         let port = if id.starts_with("controller") { "web" } else { "metrics" };
         let mem = Bytes(256 * MIB);
         self.says(Fact::LaunchDecided(Box::new(LaunchDecided {
-            task: TaskId { instance: id.into(), attempt: Attempt(attempt) },
+            task: TaskId { unit: id.parse().unwrap(), attempt: Attempt(attempt) },
             agent: format!("agent-{host}").as_str().into(),
             hostname: host.to_owned(),
             offer: "o".into(),

@@ -13,7 +13,7 @@ use epic_scheduler::peers::Peer;
 use epic_scheduler::reach::clients::PeerClients;
 use epic_scheduler::replica::Mode;
 use epic_scheduler_core::request::Wish;
-use epic_scheduler_core::state::platform::Desired;
+use epic_scheduler_core::state::deployment::Desired;
 use reqwest::{Method, Response};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;

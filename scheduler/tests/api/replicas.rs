@@ -115,7 +115,7 @@ async fn a_change_that_a_standby_is_asked_for_is_made_by_the_leader() {
     let asked = leader.asked.lock().unwrap();
     assert!(matches!(&asked[0].wish, Wish::Apply { desired, .. } if desired.name == "demo"), "{asked:?}");
     assert_eq!(asked[0].key.as_deref(), Some("/api/v2/platform once"));
-    assert_eq!(asked[1].wish, Wish::Restart("controller-0".into()));
+    assert_eq!(asked[1].wish, Wish::Restart("controller-0".parse().unwrap()));
     assert!(standby.asked.lock().unwrap().is_empty());
 }
 

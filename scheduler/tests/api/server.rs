@@ -78,13 +78,13 @@ impl Server {
     }
 
     pub(crate) fn start_by(way: Way, mut published: Published, decider: Decider) -> Self {
-        published.state.token = Some(Digest(Sha256::digest(TOKEN.as_bytes()).into()));
+        published.state.identity.token = Some(Digest(Sha256::digest(TOKEN.as_bytes()).into()));
         Self::decided(way, published, decider)
     }
 
     /// Nobody reads its requests.
     pub(crate) fn start_deaf(mut published: Published) -> Self {
-        published.state.token = Some(Digest(Sha256::digest(TOKEN.as_bytes()).into()));
+        published.state.identity.token = Some(Digest(Sha256::digest(TOKEN.as_bytes()).into()));
         let (requests, unread) = mpsc::channel(1);
         let mut server = Self::serve(published, requests, Way::plain());
         server.unread = Some(unread);

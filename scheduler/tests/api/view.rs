@@ -88,7 +88,7 @@ fn every_reason_that_binds_is_a_sentence() {
     history.published.offers_at = Some(Timestamp(2_000_000));
     let cpus = Reason::Cpus { asked: MilliCpus(600), offered: MilliCpus(250) };
     let unfit = [cpus, Reason::Maintenance].map(|reason| Unfit { hostname: "h1".to_owned(), reason });
-    history.published.unmet.insert("controller-0".into(), unfit.into());
+    history.published.unmet.insert("controller-0".parse().unwrap(), unfit.into());
     check(
         &history,
         "installing 0% since 1970-01-01T00:00:02Z\n\

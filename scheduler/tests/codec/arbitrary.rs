@@ -1,14 +1,14 @@
 //! Entries of every kind, at random, from few enough names that they meet.
 
 use epic_common::conversation::{Phase, Report, ServiceReport};
-use epic_common::ids::{AgentId, Attempt, Digest, FrameworkId, InstanceId, RoleId, TaskId, UpdateId};
+use epic_common::ids::{AgentId, Attempt, Digest, FrameworkId, RoleId, TaskId, UnitId, UpdateId};
 use epic_common::manifest::Cardinality;
 use epic_common::resources::{Bytes, Grant, MilliCpus};
 use epic_common::spec::Ceiling;
 use epic_common::time::Timestamp;
 use epic_scheduler_core::mesos::{Executor, StreamId, TaskState};
+use epic_scheduler_core::state::deployment::{Bundle, Desired, Endpoint, RoleNeeds};
 use epic_scheduler_core::state::entry::{Ended, Entry, Fact, LaunchDecided, StatusRecorded};
-use epic_scheduler_core::state::platform::{Bundle, Desired, Endpoint, RoleNeeds};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -68,7 +68,7 @@ fn agent() -> impl Strategy<Value = AgentId> {
 
 fn task() -> impl Strategy<Value = TaskId> {
     (select(vec!["controller", "worker"]), 0..3_u32, 1..4_u32).prop_map(|(role, ordinal, attempt)| TaskId {
-        instance: InstanceId::of(&RoleId::from(role), ordinal),
+        unit: UnitId::of_platform(&RoleId::from(role), ordinal),
         attempt: Attempt(attempt),
     })
 }

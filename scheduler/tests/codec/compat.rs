@@ -57,9 +57,12 @@ fn the_samples_leave_out_no_kind_and_no_part_of_a_state() {
     kinds.dedup();
     assert_eq!(kinds, (0..KINDS).collect::<Vec<_>>());
     let state = state();
-    assert!(!state.tasks.is_empty() && !state.hosts.is_empty() && !state.executors.is_empty());
+    assert!(!state.units.tasks.is_empty() && !state.ledger.hosts.is_empty() && !state.ledger.executors.is_empty());
     assert!(
-        !state.documents.is_empty() && !state.strangers.is_empty() && !state.keys.is_empty() && state.leader.is_some()
+        !state.documents.is_empty()
+            && !state.strangers.is_empty()
+            && !state.keys.is_empty()
+            && state.identity.leader.is_some()
     );
-    assert!(state.moved_to.is_some());
+    assert!(state.identity.moved_to.is_some());
 }

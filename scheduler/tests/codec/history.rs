@@ -18,11 +18,11 @@ pub(crate) fn fold(entries: &[Entry]) -> State {
 
 fn possible(state: &State, fact: &Fact) -> Option<Fact> {
     let Fact::LaunchDecided(decided) = fact else { return Some(fact.clone()) };
-    let instance = state.instances.get(&decided.task.instance)?;
+    let instance = state.units.all.get(&decided.task.unit)?;
     if instance.live.is_some() {
         return None;
     }
-    let task = TaskId { instance: decided.task.instance.clone(), attempt: instance.attempt.next() };
-    let executor = state.executors.get(&decided.agent).unwrap_or(&decided.executor).clone();
+    let task = TaskId { unit: decided.task.unit.clone(), attempt: instance.attempt.next() };
+    let executor = state.ledger.executors.get(&decided.agent).unwrap_or(&decided.executor).clone();
     Some(Fact::LaunchDecided(Box::new(LaunchDecided { task, executor, ..(**decided).clone() })))
 }

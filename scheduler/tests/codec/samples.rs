@@ -8,8 +8,8 @@ use epic_common::spec::Ceiling;
 use epic_common::time::Timestamp;
 use epic_scheduler_core::mesos::{Executor, StreamId, TaskState};
 use epic_scheduler_core::state::State;
+use epic_scheduler_core::state::deployment::{Bundle, Desired, Endpoint, RoleNeeds};
 use epic_scheduler_core::state::entry::{Ended, Entry, Fact, LaunchDecided, StatusRecorded};
-use epic_scheduler_core::state::platform::{Bundle, Desired, Endpoint, RoleNeeds};
 
 /// The position of the first entry of [`every_kind`].
 pub(crate) const FIRST: u64 = 41;

@@ -33,7 +33,7 @@ fn nobody_starts_alone_on_it_or_elsewhere() {
     // A server more or less is no other place.
     desk.done(&format!("{START} --zk=zk://127.0.0.2:1,127.0.0.1:1/epic --check"));
     let still = desk.state("s");
-    assert_eq!(still.moved_to.as_deref(), Some(URL));
+    assert_eq!(still.identity.moved_to.as_deref(), Some(URL));
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn no_backup_is_made_of_it_and_one_restored_over_it_needs_yes() {
     let over = "state restore ~b --state-dir ~s";
     desk.refused(over, 64, &["was moved to zk://127.0.0.1:1/epic, and replicas may go on from it", "with --yes"]);
     desk.done(&format!("{over} --yes"));
-    assert_eq!(desk.state("s").moved_to, None);
+    assert_eq!(desk.state("s").identity.moved_to, None);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use epic_common::api::PlatformView;
-use epic_scheduler_core::state::platform::Run;
+use epic_scheduler_core::state::deployment::Run;
 
 use super::{SERVERS, Stage};
 use crate::history::{Acknowledged, Follower, History, Pages, same_world};
@@ -74,9 +74,9 @@ impl Checker {
         let history = self.follower.history();
         let state = history.state();
         ensure!(state.index.0 == *index, "the journal is at entry {}, replicas at {index}", state.index.0);
-        let framework = state.framework.as_ref().context("no framework is chosen")?.to_string();
+        let framework = state.identity.framework.as_ref().context("no framework is chosen")?.to_string();
         ensure!(view.mesos.framework_id == framework, "replicas show the framework {:?}", view.mesos);
-        let wanted = state.instances.iter().filter(|(_, instance)| instance.wanted);
+        let wanted = state.units.all.iter().filter(|(_, instance)| instance.wanted);
         let live = wanted.map(|(id, instance)| {
             let live = instance.live.as_ref().with_context(|| format!("{id} has no attempt"))?;
             Ok(live.to_string())
@@ -84,7 +84,7 @@ impl Checker {
         let live = live.collect::<Result<Vec<_>>>()?;
         let running = history.running();
         ensure!(live == running, "{live:?} are wanted, {running:?} run");
-        let phase = if state.run == Run::Running { "ready" } else { "stopped" };
+        let phase = if state.run() == Run::Running { "ready" } else { "stopped" };
         ensure!(view.phase == phase, "the platform is {}, not {phase}", view.phase);
         let ready = view.instances.iter().filter(|member| member.phase == "ready").map(|member| member.task.clone());
         let mut ready: Vec<_> = ready.collect();

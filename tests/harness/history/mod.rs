@@ -13,9 +13,9 @@ use epic_common::ids::TaskId;
 use epic_scheduler_core::invariants;
 use epic_scheduler_core::mesos::{Meaning, TaskState};
 use epic_scheduler_core::state::State;
+use epic_scheduler_core::state::deployment::Run;
 use epic_scheduler_core::state::entry::{Entry, Fact, Index};
-use epic_scheduler_core::state::platform::Run;
-use epic_scheduler_core::state::task::Progress;
+use epic_scheduler_core::state::unit::Progress;
 
 pub use follow::Follower;
 pub use mesos::{doubles, same_world};
@@ -149,7 +149,7 @@ impl History {
             }
             Fact::Barrier { epoch: shown } => ensure!(*shown == epoch, "a barrier of epoch {shown} in epoch {epoch}"),
             Fact::FrameworkChosen { framework, .. } => {
-                ensure!(self.state.framework.is_none(), "another framework is chosen: {framework}");
+                ensure!(self.state.identity.framework.is_none(), "another framework is chosen: {framework}");
             }
             Fact::LaunchDecided(launch) => self.launch(&launch.task)?,
             Fact::KillDecided { task, key, .. } => self.kill(task, key.is_some())?,
@@ -173,9 +173,9 @@ impl History {
 
     fn launch(&mut self, task: &TaskId) -> Result<()> {
         ensure!(self.decided.insert(task.clone()), "{task} is decided a second time");
-        let wanted = self.state.instances.get(&task.instance).is_some_and(|instance| instance.wanted);
+        let wanted = self.state.units.all.get(&task.unit).is_some_and(|instance| instance.wanted);
         ensure!(wanted, "{task} is decided, though nobody wants it");
-        let other = self.state.tasks.keys().find(|other| other.instance == task.instance);
+        let other = self.state.units.tasks.keys().find(|other| other.unit == task.unit);
         ensure!(
             other.is_none(),
             "{task} is decided while {} may live",
@@ -189,7 +189,7 @@ impl History {
             self.restarted.insert(self.state.index.next(), task.clone());
             return Ok(());
         }
-        let wanted = self.state.instances.get(&task.instance).is_some_and(|instance| instance.wanted);
+        let wanted = self.state.units.all.get(&task.unit).is_some_and(|instance| instance.wanted);
         ensure!(!wanted, "{task} is to end, though it is wanted and nobody asked");
         Ok(())
     }
@@ -200,7 +200,7 @@ impl History {
             Meaning::Alive if said == TaskState::Running => drop(self.ran.insert(id.clone())),
             Meaning::Alive | Meaning::Unclear => {}
             Meaning::Ended => {
-                let was_asked_for = self.state.tasks.get(id).is_none_or(|task| task.kill.is_some());
+                let was_asked_for = self.state.units.tasks.get(id).is_none_or(|task| task.kill.is_some());
                 ensure!(
                     was_asked_for || !self.ran.contains(id),
                     "{id} ran and has ended ({said}), though nobody asked"
@@ -211,8 +211,9 @@ impl History {
     }
 
     fn wanted_now(&self) -> Wanted {
-        let members = self.state.desired.as_ref().map_or(0, |desired| desired.members.values().sum());
-        Wanted { run: self.state.run, members }
+        let members =
+            self.state.platform().map_or(0, |desired| u32::try_from(desired.wanted.len()).unwrap_or(u32::MAX));
+        Wanted { run: self.state.run(), members }
     }
 
     /// Checks that what somebody was told is in the journal, where it was said to be.
@@ -229,9 +230,7 @@ impl History {
             Change::Apply(members) => wanted.members == *members,
             Change::Stop => wanted.run == Run::Stopped,
             Change::Start => wanted.run == Run::Running,
-            Change::Restart(member) => {
-                self.restarted.get(index).is_some_and(|task| task.instance.as_str() == member.as_str())
-            }
+            Change::Restart(member) => self.restarted.get(index).is_some_and(|task| task.unit.to_string() == *member),
         };
         ensure!(is_so, "{told:?} isn't what entry {} says, where {wanted:?}", index.0);
         let granted = key.as_ref().and_then(|key| self.granted.get(key));
@@ -243,7 +242,7 @@ impl History {
     #[must_use]
     pub fn running(&self) -> Vec<String> {
         let is_running = |progress: &Progress| matches!(progress, Progress::Alive(TaskState::Running));
-        let tasks = self.state.tasks.iter().filter(|(_, task)| is_running(&task.progress));
+        let tasks = self.state.units.tasks.iter().filter(|(_, task)| is_running(&task.progress));
         tasks.map(|(id, _)| id.to_string()).collect()
     }
 }

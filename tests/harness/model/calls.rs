@@ -161,7 +161,7 @@ impl Mesos {
             }
         };
         let mut readers =
-            host.tasks.iter_mut().filter(|(_, task)| task.order.task.instance == *instance && task.is_alive());
+            host.tasks.iter_mut().filter(|(_, task)| task.order.task.unit == *instance && task.is_alive());
         let Some((name, task)) = readers.next() else { return };
         let known = task.documents.get(&document.name).copied().unwrap_or(0);
         if known < document.generation && task.state == TaskState::Running {

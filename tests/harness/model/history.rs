@@ -6,9 +6,9 @@ use epic_common::ids::{FrameworkId, TaskId, UpdateId};
 use epic_scheduler_core::director::Output;
 use epic_scheduler_core::mesos::{Call, Launch, Meaning, StreamId};
 use epic_scheduler_core::state::State;
+use epic_scheduler_core::state::deployment::Run;
 use epic_scheduler_core::state::entry::{Entry, Fact};
-use epic_scheduler_core::state::platform::Run;
-use epic_scheduler_core::state::task::Progress;
+use epic_scheduler_core::state::unit::Progress;
 
 use super::Mesos;
 
@@ -31,7 +31,7 @@ impl History {
     pub(super) fn committed(&mut self, state: &State, entry: &Entry) {
         match &entry.fact {
             Fact::LaunchDecided(decided) => {
-                let framework = state.framework.clone().expect("a launch has a framework");
+                let framework = state.identity.framework.clone().expect("a launch has a framework");
                 let new = self.decided.insert((framework, decided.task.clone()));
                 assert!(new, "{} was decided twice", decided.task);
             }
@@ -76,7 +76,7 @@ impl History {
             Output::Subscribe(subscribe) => {
                 assert_eq!(
                     Some(&subscribe.framework),
-                    durable.framework.as_ref(),
+                    durable.identity.framework.as_ref(),
                     "it subscribes with an id that isn't durable"
                 );
             }
@@ -94,7 +94,7 @@ impl History {
                 }
             }
             Call::Kill { task, .. } => {
-                let known = task.parse().ok().and_then(|id: TaskId| durable.tasks.get(&id));
+                let known = task.parse().ok().and_then(|id: TaskId| durable.units.tasks.get(&id));
                 let backed = known.is_some_and(|task| task.kill.is_some()) || durable.strangers.contains_key(task);
                 assert!(backed, "{task} is killed and nobody decided it");
             }
@@ -103,7 +103,7 @@ impl History {
                 assert!(durable, "an update of {task} is acknowledged and isn't durable: {call:?}");
             }
             Call::Teardown => {
-                assert_eq!(durable.run, Run::Uninstalling, "a teardown that nobody decided");
+                assert_eq!(durable.run(), Run::Uninstalling, "a teardown that nobody decided");
                 assert!(durable.is_empty_of_tasks(), "a teardown while attempts may live");
                 let mut unheard = mesos.tasks().filter(|(agent, _, task)| agent.is_up() && !task.is_quiet());
                 // Whose end is durable may have been heard by a scheduler that died before it said so.
@@ -119,12 +119,12 @@ impl History {
     fn accept(&mut self, launch: &Launch, call: &Call, durable: &State, stream: &StreamId) {
         let Call::Accept { offer, agent, .. } = call else { return };
         let id = &launch.order.task;
-        let task = durable.tasks.get(id).expect("an ACCEPT is backed by a durable attempt");
+        let task = durable.units.tasks.get(id).expect("an ACCEPT is backed by a durable attempt");
         let at = Progress::Launching { offer: offer.clone(), stream: stream.clone() };
         assert_eq!(task.progress, at, "{id} is launched on another offer or stream than was decided");
         assert_eq!(task.agent, *agent);
         assert!(task.kill.is_none(), "{id} is launched and is to end");
-        let framework = durable.framework.clone().expect("an ACCEPT has a framework");
+        let framework = durable.identity.framework.clone().expect("an ACCEPT has a framework");
         assert!(self.accepted.insert((framework, id.clone())), "{id} is accepted twice");
     }
 
@@ -137,15 +137,15 @@ impl History {
         let mut counted = BTreeSet::new();
         for (_, name, task) in mesos.tasks().filter(|(_, _, task)| task.is_alive()) {
             let Ok(id) = name.parse::<TaskId>() else { continue };
-            let ours = durable.framework.as_ref() == Some(&task.framework)
+            let ours = durable.identity.framework.as_ref() == Some(&task.framework)
                 && self.decided.contains(&(task.framework.clone(), id.clone()));
             if !ours || durable.strangers.contains_key(name) {
                 continue;
             }
-            let known = durable.tasks.get(&id);
+            let known = durable.units.tasks.get(&id);
             assert!(known.is_some(), "{name} runs and its end is durable");
             if known.is_some_and(|known| !known.given_up) {
-                assert!(counted.insert(id.instance.clone()), "two attempts of {} run and count", id.instance);
+                assert!(counted.insert(id.unit.clone()), "two attempts of {} run and count", id.unit);
             }
         }
     }

@@ -6,7 +6,7 @@ use epic_common::ids::{AgentId, Digest};
 use epic_common::manifest::Cardinality;
 use epic_common::resources::{Bytes, MIB, MilliCpus, PortRange, Ports};
 use epic_scheduler_core::policy::Policy;
-use epic_scheduler_core::state::platform::{Bundle, Desired, RoleNeeds};
+use epic_scheduler_core::state::deployment::{Bundle, Desired, RoleNeeds};
 
 use super::{Agent, Pool, Presence};
 

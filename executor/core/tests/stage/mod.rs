@@ -149,7 +149,10 @@ impl Stage {
     }
 
     pub(crate) fn nudge(&mut self, generation: u64) {
-        self.put(Input::Nudged(Nudge::Document { instance: "worker-0".into(), document: document(generation) }));
+        self.put(Input::Nudged(Nudge::Document {
+            instance: "worker-0".parse().unwrap(),
+            document: document(generation),
+        }));
     }
 
     pub(crate) fn work(&mut self, work: Work) {

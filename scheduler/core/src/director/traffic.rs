@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use epic_common::ids::{Digest, InstanceId};
+use epic_common::ids::{Digest, UnitId};
 use epic_common::time::Timestamp;
 
 use crate::matcher::Unfit;
@@ -87,7 +87,7 @@ pub struct Seen {
     /// The link to Mesos.
     pub link: Link,
     /// Why members aren't placed, as of the last matching with offers.
-    pub unmet: BTreeMap<InstanceId, Vec<Unfit>>,
+    pub unmet: BTreeMap<UnitId, Vec<Unfit>>,
     /// When offers last came.
     pub offers_at: Option<Timestamp>,
     /// Whether this replica leads, also while it is paused.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use epic_common::ids::InstanceId;
+use epic_common::ids::UnitId;
 use epic_common::resources::{Bytes, Grant, MilliCpus, Ports};
 
 use super::{ExecutorNeeds, Reason};
 use crate::mesos::{Amount, Offer, Reservation};
 use crate::state::State;
-use crate::state::platform::RoleNeeds;
+use crate::state::deployment::RoleNeeds;
 
 /// What a member gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Spare<'a> {
     /// What a new executor takes.
     pub executor: ExecutorNeeds,
     /// A member that was placed on the agent in the same plan.
-    pub neighbour: Option<&'a InstanceId>,
+    pub neighbour: Option<&'a UnitId>,
 }
 
 #[derive(Default)]
@@ -48,7 +48,7 @@ impl Spare<'_> {
     /// Everything that binds, not only the first.
     pub fn fit(&self, needs: &RoleNeeds, offer: &Offer) -> Result<Fit, Vec<Reason>> {
         let offered = sum(offer);
-        let known = self.state.executors.contains_key(&offer.agent);
+        let known = self.state.ledger.executors.contains_key(&offer.agent);
         let executor = if known { ExecutorNeeds::default() } else { self.executor };
         let mut reasons = Vec::new();
         if offer.unavailable {
@@ -83,13 +83,13 @@ impl Spare<'_> {
     }
 
     /// Any attempt that may live occupies its host, also one that is ending: its ports and data are still there.
-    fn occupant(&self, offer: &Offer) -> Option<InstanceId> {
-        let there = self.state.on_agent.get(&offer.agent).and_then(|tasks| tasks.iter().next());
-        self.neighbour.or(there.map(|task| &task.instance)).cloned()
+    fn occupant(&self, offer: &Offer) -> Option<UnitId> {
+        let there = self.state.units.on_agent.get(&offer.agent).and_then(|tasks| tasks.iter().next());
+        self.neighbour.or(there.map(|task| &task.unit)).cloned()
     }
 
     fn ceiling(&self, offer: &Offer, (cpus, mem): (MilliCpus, Bytes), reasons: &mut Vec<Reason>) {
-        let Some(ceiling) = self.state.desired.as_ref().and_then(|desired| desired.ceiling) else { return };
+        let Some(ceiling) = self.state.platform().and_then(|desired| desired.ceiling) else { return };
         let used = self.state.used(&offer.agent);
         if used.cpus + cpus > ceiling.cpus {
             reasons.push(Reason::CeilingCpus { asked: used.cpus + cpus, ceiling: ceiling.cpus });

@@ -6,19 +6,19 @@ mod fit;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use epic_common::ids::{AgentId, Digest, InstanceId, OfferId};
+use epic_common::ids::{AgentId, Digest, OfferId, UnitId};
 use epic_common::resources::{Bytes, MilliCpus};
 
 use crate::mesos::Offer;
 use crate::state::State;
-use crate::state::platform::RoleNeeds;
+use crate::state::deployment::RoleNeeds;
 pub use fit::{Fit, Spare};
 
 /// A member that waits for a place.
 #[derive(Clone, Debug)]
 pub struct Demand<'a> {
     /// Which.
-    pub instance: InstanceId,
+    pub unit: UnitId,
     /// What it needs.
     pub needs: &'a RoleNeeds,
 }
@@ -36,7 +36,7 @@ pub struct ExecutorNeeds {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {
     /// Which.
-    pub instance: InstanceId,
+    pub unit: UnitId,
     /// On which offer.
     pub offer: OfferId,
     /// What it gets.
@@ -49,7 +49,7 @@ pub struct Matching {
     /// In the order of the demands.
     pub placed: Vec<Placed>,
     /// One reason for each thing that binds on each offer; empty if there was no offer.
-    pub unmet: BTreeMap<InstanceId, Vec<Unfit>>,
+    pub unmet: BTreeMap<UnitId, Vec<Unfit>>,
 }
 
 /// Why one member can't go on one offer.
@@ -102,7 +102,7 @@ pub enum Reason {
     /// Another member is there; a host runs one.
     Occupied {
         /// The other.
-        by: InstanceId,
+        by: UnitId,
     },
     /// The ceiling on what the platform may use of a host.
     CeilingCpus {
@@ -180,12 +180,12 @@ pub fn match_offers(
 ) -> Matching {
     let mut matching = Matching::default();
     let mut offers = offers.to_vec();
-    let mut occupied: BTreeMap<&AgentId, InstanceId> = BTreeMap::new();
+    let mut occupied: BTreeMap<&AgentId, UnitId> = BTreeMap::new();
     let mut hopeless: Vec<(&RoleNeeds, Vec<Unfit>)> = Vec::new();
     for demand in demands {
         // Offers only get fewer, so what fitted none of them for one member fits none for its sisters.
         if let Some((_, reasons)) = hopeless.iter().find(|(needs, _)| std::ptr::eq(*needs, demand.needs)) {
-            matching.unmet.insert(demand.instance.clone(), reasons.clone());
+            matching.unmet.insert(demand.unit.clone(), reasons.clone());
             continue;
         }
         let mut reasons = Vec::new();
@@ -204,12 +204,12 @@ pub fn match_offers(
         match place {
             Some((at, fit)) => {
                 let offer = offers.remove(at);
-                occupied.insert(&offer.agent, demand.instance.clone());
-                matching.placed.push(Placed { instance: demand.instance.clone(), offer: offer.id.clone(), fit });
+                occupied.insert(&offer.agent, demand.unit.clone());
+                matching.placed.push(Placed { unit: demand.unit.clone(), offer: offer.id.clone(), fit });
             }
             None => {
                 hopeless.push((demand.needs, reasons.clone()));
-                matching.unmet.insert(demand.instance.clone(), reasons);
+                matching.unmet.insert(demand.unit.clone(), reasons);
             }
         }
     }

@@ -12,13 +12,13 @@ use crate::mesos::{Amount, Call, Launch, Reservation, Resource};
 use crate::policy::Policy;
 use crate::session::Session;
 use crate::state::State;
-use crate::state::platform::Desired;
-use crate::state::task::{Progress, Task};
+use crate::state::deployment::Deployment;
+use crate::state::unit::{Progress, Task};
 
 pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &Policy) {
-    let Some(desired) = &state.desired else { return };
+    let Some(desired) = state.platform() else { return };
     let mut by_offer: BTreeMap<&OfferId, Vec<&Task>> = BTreeMap::new();
-    for task in session.unsent.iter().filter_map(|id| state.tasks.get(id)) {
+    for task in session.unsent.iter().filter_map(|id| state.units.tasks.get(id)) {
         let Progress::Launching { offer, stream } = &task.progress else { continue };
         if session.accepting.contains(&task.id) {
             continue;
@@ -34,16 +34,13 @@ pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &P
     let sources = session.sources(policy);
     for (offer, tasks) in by_offer {
         let Some(agent) = tasks.first().map(|task| task.agent.clone()) else { continue };
-        let launches: Vec<_> = tasks.into_iter().filter_map(|task| launch(state, desired, &sources, task)).collect();
-        if launches.is_empty() {
-            continue;
-        }
+        let launches: Vec<_> = tasks.into_iter().map(|task| launch(state, desired, &sources, task)).collect();
         plan.calls.push(Call::Accept { offer: offer.clone(), agent, launches, refuse: policy.refuse_unneeded });
     }
 }
 
-fn launch(state: &State, desired: &Desired, sources: &[String], task: &Task) -> Option<Launch> {
-    let role = &state.instances.get(&task.id.instance)?.role;
+fn launch(state: &State, desired: &Deployment, sources: &[String], task: &Task) -> Launch {
+    let role = &task.id.unit.role;
     let reads_members = desired.role(role).is_some_and(|needs| needs.reads_members);
     let order = LaunchOrder {
         task: task.id.clone(),
@@ -59,17 +56,11 @@ fn launch(state: &State, desired: &Desired, sources: &[String], task: &Task) -> 
     };
     let label = |key: &str, value: String| (key.to_owned(), value);
     let labels = vec![
-        label("epic.instance", task.id.instance.to_string()),
+        label("epic.unit", task.id.unit.to_string()),
         label("epic.attempt", task.id.attempt.to_string()),
         label("epic.bundle", desired.bundle.sha256.to_string()),
     ];
-    Some(Launch {
-        agent: task.agent.clone(),
-        order,
-        resources: resources(task),
-        executor: task.executor.clone(),
-        labels,
-    })
+    Launch { agent: task.agent.clone(), order, resources: resources(task), executor: task.executor.clone(), labels }
 }
 
 /// Names what the task takes, each part from where it was found to be.

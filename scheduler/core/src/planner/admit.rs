@@ -1,14 +1,14 @@
 //! Grants or refuses what people ask for, on the draft of the state.
 
-use epic_common::ids::{Digest, FrameworkId, InstanceId};
+use epic_common::ids::{Digest, FrameworkId, UnitId};
 use epic_common::resources::{Bytes, MilliCpus};
 
 use super::Draft;
 use crate::policy::{Policy, READ_MEMBERS_MAX};
 use crate::request::{Applicant, ClientId, Grantal, Rejection, RejectionKind, Request, Wish};
 use crate::session::Session;
+use crate::state::deployment::{Desired, Run};
 use crate::state::entry::{Fact, Index};
-use crate::state::platform::{Desired, Run};
 
 pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
     for (client, request) in &session.requests {
@@ -49,7 +49,7 @@ fn decide(draft: &mut Draft<'_>, (session, policy): (&Session, &Policy), request
         Wish::Stop => set_run(draft, Run::Stopped, key),
         Wish::Start => set_run(draft, Run::Running, key),
         Wish::Uninstall => set_run(draft, Run::Uninstalling, key),
-        Wish::Restart(instance) => restart(draft, instance, key),
+        Wish::Restart(unit) => restart(draft, unit, key),
         Wish::NewFramework { framework } => new_framework(draft, session, (framework, key)),
         Wish::SetToken(sha256) => Ok((
             set_token(draft, *sha256),
@@ -59,7 +59,7 @@ fn decide(draft: &mut Draft<'_>, (session, policy): (&Session, &Policy), request
 }
 
 fn set_token(draft: &mut Draft<'_>, sha256: Digest) -> Option<usize> {
-    (draft.state.token != Some(sha256)).then(|| draft.decide(Fact::TokenSet { sha256 }))
+    (draft.state.identity.token != Some(sha256)).then(|| draft.decide(Fact::TokenSet { sha256 }))
 }
 
 fn apply(
@@ -68,18 +68,18 @@ fn apply(
     (desired, framework): (&Desired, &FrameworkId),
     (by, key): (Applicant, Option<String>),
 ) -> Decision {
-    if draft.state.run == Run::Uninstalling {
+    if draft.state.run() == Run::Uninstalling {
         return Err(uninstalling());
     }
-    if by == Applicant::Seed && draft.state.desired.is_none() && draft.state.frameworks_chosen > 0 {
+    if by == Applicant::Seed && draft.state.platform().is_none() && draft.state.identity.frameworks_chosen > 0 {
         let message =
             "the journal remembers an uninstall: the file is not applied by itself; use epicctl platform apply";
         return Ok((None, message.to_owned()));
     }
     check(desired)?;
-    if let Some(current) = &draft.state.desired {
-        let differences = differences(current, desired);
-        if current == desired {
+    if let Some(current) = draft.state.platform() {
+        let differences = differences(&current.desired(), desired);
+        if current.desired() == *desired {
             return Ok((None, "nothing to change".to_owned()));
         }
         if by == Applicant::Seed {
@@ -97,7 +97,7 @@ fn apply(
             return Err(rejection);
         }
     }
-    if draft.state.framework.is_none() {
+    if draft.state.identity.framework.is_none() {
         let role = policy.role.clone();
         draft.decide(Fact::FrameworkChosen { framework: framework.clone(), role });
     }
@@ -175,10 +175,10 @@ fn differences(current: &Desired, asked: &Desired) -> Vec<(String, String)> {
 }
 
 fn set_run(draft: &mut Draft<'_>, run: Run, key: Option<String>) -> Decision {
-    if draft.state.desired.is_none() {
+    if draft.state.platform().is_none() {
         return Err(nothing_there());
     }
-    if draft.state.run == run {
+    if draft.state.run() == run {
         let message = match run {
             Run::Running => "the platform is already to run",
             Run::Stopped => "the platform is already to be stopped",
@@ -186,7 +186,7 @@ fn set_run(draft: &mut Draft<'_>, run: Run, key: Option<String>) -> Decision {
         };
         return Ok((None, message.to_owned()));
     }
-    if draft.state.run == Run::Uninstalling {
+    if draft.state.run() == Run::Uninstalling {
         return Err(uninstalling());
     }
     let (fact, message) = match run {
@@ -197,13 +197,13 @@ fn set_run(draft: &mut Draft<'_>, run: Run, key: Option<String>) -> Decision {
     Ok((Some(draft.decide(fact)), message.to_owned()))
 }
 
-fn restart(draft: &mut Draft<'_>, id: &InstanceId, key: Option<String>) -> Decision {
-    let Some(instance) = draft.state.instances.get(id).filter(|instance| instance.wanted) else {
-        let members: Vec<_> = draft.state.instances.keys().take(20).map(InstanceId::as_str).collect();
+fn restart(draft: &mut Draft<'_>, id: &UnitId, key: Option<String>) -> Decision {
+    let Some(unit) = draft.state.units.all.get(id).filter(|unit| unit.wanted) else {
+        let members: Vec<_> = draft.state.units.all.keys().take(20).map(UnitId::to_string).collect();
         let detail = format!("there is: {}", members.join(", "));
         return Err(Rejection::new(RejectionKind::NotFound, &format!("no member \"{id}\" is to run"), detail));
     };
-    let Some(task) = instance.live.clone() else {
+    let Some(task) = unit.live.clone() else {
         let detail = "no attempt of it lives; one is started as soon as it has a place";
         return Err(Rejection::new(RejectionKind::Conflict, &format!("{id} can't be restarted"), detail));
     };
@@ -218,7 +218,7 @@ fn new_framework(
     (framework, key): (&FrameworkId, Option<String>),
 ) -> Decision {
     let title = "there is no need for a new framework id";
-    let Some(current) = draft.state.framework.clone() else {
+    let Some(current) = draft.state.identity.framework.clone() else {
         let detail = "none was ever chosen; one is with epicctl platform apply -f FILE";
         return Err(Rejection::new(RejectionKind::Conflict, title, detail));
     };

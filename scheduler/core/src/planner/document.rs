@@ -13,7 +13,7 @@ use crate::state::entry::Fact;
 pub(super) fn changes(draft: &mut Draft<'_>, session: &Session) {
     let touched = session.members_touched || !draft.plan.entries.is_empty();
     draft.plan.members_seen = true;
-    let read = draft.state.desired.as_ref().is_some_and(|desired| desired.roles.iter().any(|role| role.reads_members));
+    let read = draft.state.platform().is_some_and(|desired| desired.roles.iter().any(|role| role.reads_members));
     if !touched || !read {
         return;
     }
@@ -37,13 +37,13 @@ pub(super) fn nudges(plan: &mut Plan, state: &State, session: &Session, now: Tim
         return plan.informed.extend(session.nudges.due(now).cloned());
     };
     for id in session.nudges.due(now) {
-        let behind = state.tasks.get(id).filter(|task| document::is_behind(state, task));
+        let behind = state.units.tasks.get(id).filter(|task| document::is_behind(state, task));
         match behind {
             None => plan.informed.push(id.clone()),
             Some(task) => plan.calls.push(Call::Message {
                 agent: task.agent.clone(),
                 executor: task.executor.id.clone(),
-                nudge: Nudge::Document { instance: id.instance.clone(), document: document.clone() },
+                nudge: Nudge::Document { instance: id.unit.clone(), document: document.clone() },
             }),
         }
     }

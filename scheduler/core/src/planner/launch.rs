@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use epic_common::ids::{Attempt, ExecutorId, InstanceId, TaskId};
+use epic_common::ids::{Attempt, ExecutorId, TaskId, UnitId};
 
 use super::Draft;
 use crate::document;
@@ -19,23 +19,20 @@ pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
     if !session.link.is_up() || !draft.has_room() {
         return;
     }
-    let Some(desired) = draft.state.desired.clone() else { return };
+    let Some(desired) = draft.state.platform().cloned() else { return };
     let is_held = session.holds(&desired.bundle.sha256);
     if is_held && session.offers.is_empty() {
         return;
     }
-    let ready =
-        |id: &&InstanceId| draft.state.instances.get(*id).is_some_and(|instance| instance.not_before <= draft.now);
+    let ready = |id: &&UnitId| draft.state.units.all.get(*id).is_some_and(|unit| unit.not_before <= draft.now);
     let demands: Vec<_> = draft
         .state
+        .units
         .unplaced
         .iter()
         .filter(ready)
         .take(DEMANDS_MAX)
-        .filter_map(|id| {
-            let instance = draft.state.instances.get(id)?;
-            Some(Demand { instance: id.clone(), needs: desired.role(&instance.role)? })
-        })
+        .filter_map(|id| Some(Demand { unit: id.clone(), needs: desired.role(&id.role)? }))
         .collect();
     if demands.is_empty() {
         return;
@@ -43,7 +40,7 @@ pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
     if !is_held {
         let reason = Reason::NotHeld { bundle: desired.bundle.sha256 };
         let reasons = vec![Unfit { hostname: String::new(), reason }];
-        draft.plan.unmet = Some(demands.into_iter().map(|demand| (demand.instance, reasons.clone())).collect());
+        draft.plan.unmet = Some(demands.into_iter().map(|demand| (demand.unit, reasons.clone())).collect());
         return;
     }
     let mut offers: Vec<_> = session.offers.values().collect();
@@ -51,7 +48,7 @@ pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
     let executor = ExecutorNeeds { cpus: policy.executor_cpus, mem: policy.executor_mem };
     let matching = match_offers(&draft.state, &demands, &offers, (executor, REASONS_MAX));
     let mut unmet: BTreeMap<_, _> = matching.unmet;
-    unmet.retain(|id, _| draft.state.unplaced.contains(id));
+    unmet.retain(|id, _| draft.state.units.unplaced.contains(id));
     draft.plan.unmet = Some(unmet);
     for placed in matching.placed {
         if !draft.has_room() {
@@ -63,9 +60,9 @@ pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
 
 fn decide(draft: &mut Draft<'_>, session: &Session, policy: &Policy, placed: Placed) {
     let (Some(offer), Some(stream)) = (session.offers.get(&placed.offer), session.link.stream()) else { return };
-    let Some(instance) = draft.state.instances.get(&placed.instance) else { return };
-    let task = TaskId { attempt: attempt(draft, &placed.instance, instance.attempt), instance: placed.instance };
-    let executor = draft.state.executors.get(&offer.agent).cloned().unwrap_or_else(|| executor(draft, policy));
+    let Some(unit) = draft.state.units.all.get(&placed.unit) else { return };
+    let task = TaskId { attempt: attempt(draft, &placed.unit, unit.attempt), unit: placed.unit };
+    let executor = draft.state.ledger.executors.get(&offer.agent).cloned().unwrap_or_else(|| executor(draft, policy));
     draft.decide(Fact::LaunchDecided(Box::new(LaunchDecided {
         task,
         agent: offer.agent.clone(),
@@ -80,9 +77,9 @@ fn decide(draft: &mut Draft<'_>, session: &Session, policy: &Policy, placed: Pla
 }
 
 /// Counts on from the last attempt of a member, also from one that only Mesos knows of: its name is taken.
-fn attempt(draft: &Draft<'_>, instance: &InstanceId, last: Attempt) -> Attempt {
+fn attempt(draft: &Draft<'_>, unit: &UnitId, last: Attempt) -> Attempt {
     let strangers = draft.state.strangers.keys().filter_map(|name| name.parse::<TaskId>().ok());
-    let taken = strangers.filter(|task| task.instance == *instance).map(|task| task.attempt).max();
+    let taken = strangers.filter(|task| task.unit == *unit).map(|task| task.attempt).max();
     taken.map_or(last, |taken| last.max(taken)).next()
 }
 
@@ -90,7 +87,7 @@ fn attempt(draft: &Draft<'_>, instance: &InstanceId, last: Attempt) -> Attempt {
 fn executor(draft: &Draft<'_>, policy: &Policy) -> Executor {
     let url = format!("{}/artifacts/{}", policy.advertise, policy.executor_sha256);
     let described = format!("{url} {} {}", policy.executor_cpus.0, policy.executor_mem.0);
-    let id = format!("epic-{}-{}", draft.state.executors_decided + 1, document::digest(&described).short());
+    let id = format!("epic-{}-{}", draft.state.ledger.executors_decided + 1, document::digest(&described).short());
     Executor {
         id: ExecutorId::new(id),
         url,

@@ -24,7 +24,7 @@ fn look(draft: &mut Draft<'_>, session: &Session, agent: &AgentId) {
     let offers: Vec<_> = session.offers.values().filter(|offer| offer.agent == *agent).collect();
     let Some(hostname) = offers.last().map(|offer| offer.hostname.clone()) else { return };
     let seen = offers.iter().fold(used, |sum, offer| add(sum, offer));
-    let known = draft.state.hosts.get(agent);
+    let known = draft.state.ledger.hosts.get(agent);
     if known.is_some_and(|host| host.cpus >= seen.cpus && host.mem >= seen.mem && host.hostname == hostname) {
         return;
     }

@@ -7,26 +7,26 @@ use crate::mesos::{Call, Subscribe};
 use crate::policy::Policy;
 use crate::session::{Link, Sent, Session};
 use crate::state::State;
+use crate::state::deployment::Run;
 use crate::state::entry::{Entry, Fact};
-use crate::state::platform::Run;
 
 pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &Policy, now: Timestamp) {
-    let ending = state.run == Run::Uninstalling && state.is_empty_of_tasks();
-    if session.torn_down && state.run == Run::Uninstalling {
+    let ending = state.run() == Run::Uninstalling && state.is_empty_of_tasks();
+    if session.torn_down && state.run() == Run::Uninstalling {
         // Mesos has forgotten the framework, and with it every task that it had.
         if session.proposed.is_none() && plan.entries.is_empty() {
             plan.entries.push(Entry { at: now.max(state.at), fact: Fact::Uninstalled });
         }
         return;
     }
-    let Some(framework) = &state.framework else { return };
+    let Some(framework) = &state.identity.framework else { return };
     if let Link::Down { retry, .. } = session.link
         && retry <= now
     {
         if !may_subscribe(session, policy, now) {
             return barrier(plan, state, session, now);
         }
-        let suppressed = state.unplaced.is_empty();
+        let suppressed = state.units.unplaced.is_empty();
         plan.subscribe = Some(Subscribe {
             framework: framework.clone(),
             suppressed: suppressed || ending,
@@ -57,7 +57,7 @@ pub(super) fn teardown(plan: &mut Plan, state: &State, session: &Session) {
         && session.acks.is_empty()
         && plan.acks.is_empty()
         && !session.sent.values().any(|sent| matches!(sent, Sent::Acknowledge | Sent::Teardown));
-    if state.run == Run::Uninstalling && state.is_empty_of_tasks() && quiet {
+    if state.run() == Run::Uninstalling && state.is_empty_of_tasks() && quiet {
         plan.calls.push(Call::Teardown);
     }
 }

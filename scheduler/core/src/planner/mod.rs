@@ -15,7 +15,7 @@ mod stop;
 
 use std::collections::BTreeMap;
 
-use epic_common::ids::{InstanceId, TaskId};
+use epic_common::ids::{TaskId, UnitId};
 use epic_common::time::Timestamp;
 
 use crate::matcher::Unfit;
@@ -50,7 +50,7 @@ pub struct Plan {
     /// Attempts that need no more nudges.
     pub informed: Vec<TaskId>,
     /// Why members aren't placed, if it was looked at.
-    pub unmet: Option<BTreeMap<InstanceId, Vec<Unfit>>>,
+    pub unmet: Option<BTreeMap<UnitId, Vec<Unfit>>>,
     /// Whether the ledger has been brought up to date with the offers seen.
     pub ledger_seen: bool,
     /// Whether the documents have been compared with the state.
@@ -65,7 +65,7 @@ pub struct Plan {
 #[must_use]
 pub fn plan(state: &State, session: &Session, policy: &Policy, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
-    if state.moved_to.is_some() {
+    if state.identity.moved_to.is_some() {
         return plan;
     }
     if session.proposed.is_none() {

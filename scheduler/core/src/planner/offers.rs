@@ -10,17 +10,17 @@ use crate::mesos::Call;
 use crate::policy::Policy;
 use crate::session::Session;
 use crate::state::State;
-use crate::state::task::Progress;
+use crate::state::unit::Progress;
 
 /// A member whose wait ends so soon is worth holding offers for.
 const HOLD: Duration = Duration::from_secs(5);
 
 pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &Policy, now: Timestamp) {
-    let wanted = !state.unplaced.is_empty();
+    let wanted = !state.units.unplaced.is_empty();
     if !wanted && session.suppressed != Some(true) {
         plan.calls.push(Call::Suppress);
     }
-    if wanted && (session.suppressed != Some(false) || !state.unplaced.is_subset(&session.told_wanted)) {
+    if wanted && (session.suppressed != Some(false) || !state.units.unplaced.is_subset(&session.told_wanted)) {
         plan.calls.push(Call::Revive);
     }
     // What the batch on its way, or the one just planned, will need is not known before it is durable.
@@ -28,17 +28,19 @@ pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &P
         return;
     }
     let soon = state
+        .units
         .unplaced
         .iter()
-        .filter_map(|id| state.instances.get(id))
-        .any(|instance| instance.not_before > now && instance.not_before <= now + HOLD);
+        .filter_map(|id| state.units.all.get(id))
+        .any(|unit| unit.not_before > now && unit.not_before <= now + HOLD);
     if soon {
         return;
     }
     let launching: BTreeSet<_> = state
+        .units
         .launching
         .iter()
-        .filter_map(|id| match &state.tasks.get(id)?.progress {
+        .filter_map(|id| match &state.units.tasks.get(id)?.progress {
             Progress::Launching { offer, .. } => Some(offer),
             Progress::Alive(_) | Progress::Unreachable(_) => None,
         })

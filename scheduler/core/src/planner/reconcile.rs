@@ -22,7 +22,7 @@ pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, now: Times
     }
     let due = session.questions.due(now).filter(|id| !session.accepting.contains(*id));
     let tasks: Vec<_> = due
-        .filter_map(|id| state.tasks.get(id))
+        .filter_map(|id| state.units.tasks.get(id))
         .take(RECONCILE_TASKS_MAX)
         .map(|task| (task.id.clone(), task.agent.clone()))
         .collect();

@@ -7,7 +7,7 @@ use crate::mesos::{Meaning, Status, TaskState};
 use crate::policy::Policy;
 use crate::session::{Ack, Session};
 use crate::state::entry::{Ended, Fact, StatusRecorded};
-use crate::state::task::{Progress, Task};
+use crate::state::unit::{Progress, Task};
 
 pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
     for status in &session.updates {
@@ -15,7 +15,7 @@ pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
             break;
         }
         draft.plan.updates_taken += 1;
-        let task = status.task.parse().ok().and_then(|id: TaskId| draft.state.tasks.get(&id).cloned());
+        let task = status.task.parse().ok().and_then(|id: TaskId| draft.state.units.tasks.get(&id).cloned());
         match task {
             Some(task) => known(draft, policy, &task, status),
             None => unknown(draft, status),
@@ -66,7 +66,7 @@ fn is_news(task: &Task, state: TaskState) -> bool {
 }
 
 fn ended(draft: &Draft<'_>, policy: &Policy, task: &Task, status: &Status) -> Ended {
-    let failures = draft.state.instances.get(&task.id.instance).map_or(0, |instance| instance.failures);
+    let failures = draft.state.units.all.get(&task.id.unit).map_or(0, |unit| unit.failures);
     let blameless = task.kill.is_some()
         || status.reason.contains("DRAIN")
         || match status.state {
@@ -98,9 +98,10 @@ fn unknown(draft: &mut Draft<'_>, status: &Status) {
     let Some(agent) = status.agent.clone() else { return };
     let over = status.state.meaning() == Meaning::Ended;
     let stranger = draft.state.strangers.contains_key(&status.task);
-    let durable = status.task.parse().ok().is_some_and(|id: TaskId| {
-        draft.state.instances.get(&id.instance).is_some_and(|instance| id.attempt <= instance.attempt)
-    });
+    let durable =
+        status.task.parse().ok().is_some_and(|id: TaskId| {
+            draft.state.units.all.get(&id.unit).is_some_and(|unit| id.attempt <= unit.attempt)
+        });
     if over && durable && !stranger {
         repeat(draft, status, &agent);
         return;

@@ -3,13 +3,13 @@
 use super::Draft;
 use crate::policy::Policy;
 use crate::state::entry::Fact;
-use crate::state::task::Progress;
+use crate::state::unit::Progress;
 
 pub(super) fn step(draft: &mut Draft<'_>, policy: &Policy) {
     let mut overdue = Vec::new();
-    for task in draft.state.unreachable.iter().filter_map(|id| draft.state.tasks.get(id)) {
+    for task in draft.state.units.unreachable.iter().filter_map(|id| draft.state.units.tasks.get(id)) {
         let Progress::Unreachable(since) = task.progress else { continue };
-        let wanted = draft.state.instances.get(&task.id.instance).is_some_and(|instance| instance.wanted);
+        let wanted = draft.state.units.all.get(&task.id.unit).is_some_and(|unit| unit.wanted);
         if wanted && since + policy.unreachable_after <= draft.now {
             overdue.push(task.id.clone());
         }

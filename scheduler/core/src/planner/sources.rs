@@ -14,7 +14,7 @@ use crate::state::State;
 /// An executor is told once, however many of its attempts wait; one that Mesos hasn't heard of yet is told later.
 pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &Policy, now: Timestamp) {
     let mut told = BTreeSet::new();
-    for task in session.seekers.due(now).filter_map(|id| state.tasks.get(id)) {
+    for task in session.seekers.due(now).filter_map(|id| state.units.tasks.get(id)) {
         if task.is_with_executor() && told.insert(&task.executor.id) {
             plan.calls.push(Call::Message {
                 agent: task.agent.clone(),

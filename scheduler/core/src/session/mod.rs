@@ -8,7 +8,7 @@ pub mod timers;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use epic_common::conversation::SOURCES_MAX;
-use epic_common::ids::{AgentId, Digest, InstanceId, OfferId, TaskId, UpdateId};
+use epic_common::ids::{AgentId, Digest, OfferId, TaskId, UnitId, UpdateId};
 use epic_common::time::Timestamp;
 use imbl::OrdSet;
 
@@ -122,13 +122,13 @@ pub struct Session {
     /// What Mesos believes of our wish for offers; `None` if it can't be known.
     pub suppressed: Option<bool>,
     /// Members that wanted a place when Mesos was last told.
-    pub told_wanted: OrdSet<InstanceId>,
+    pub told_wanted: OrdSet<UnitId>,
     /// Whether TEARDOWN has been accepted, or the framework is gone already.
     pub torn_down: bool,
     /// When the next member's back-off ends, as of this set of waiting members.
-    pub next_wait: Option<(OrdSet<InstanceId>, Option<Timestamp>)>,
+    pub next_wait: Option<(OrdSet<UnitId>, Option<Timestamp>)>,
     /// Why members aren't placed, as of the last matching with offers.
-    pub unmet: BTreeMap<InstanceId, Vec<Unfit>>,
+    pub unmet: BTreeMap<UnitId, Vec<Unfit>>,
     /// When offers last came.
     pub offers_at: Option<Timestamp>,
     /// Whether a subscription ever stood since the start.

@@ -37,7 +37,7 @@ impl Session {
             }
             Event::Update(status) => self.updated(*status),
             Event::Failure { agent } => {
-                for task in state.on_agent.get(&agent).into_iter().flatten() {
+                for task in state.units.on_agent.get(&agent).into_iter().flatten() {
                     self.questions.ensure(task, now);
                 }
             }
@@ -54,14 +54,14 @@ impl Session {
         self.kills.clear();
         self.nudges.clear();
         self.seekers.clear();
-        for task in state.tasks.keys() {
+        for task in state.units.tasks.keys() {
             self.questions.ensure(task, now);
         }
-        for (id, _) in state.tasks.iter().filter(|(_, task)| document::is_behind(state, task)) {
+        for (id, _) in state.units.tasks.iter().filter(|(_, task)| document::is_behind(state, task)) {
             self.nudges.ensure(id, now);
         }
         self.seek(now, state);
-        for task in state.killing.iter().filter(|task| !state.launching.contains(*task)) {
+        for task in state.units.killing.iter().filter(|task| !state.units.launching.contains(*task)) {
             self.kills.ensure(&task.to_string(), now);
         }
         for stranger in state.strangers.keys() {
@@ -167,7 +167,7 @@ impl Session {
     pub fn committed(&mut self, now: Timestamp, state: &State, entry: &Entry, touched: &Touched) {
         self.members_touched |= touched.members;
         if let Fact::DocumentChanged { .. } = entry.fact {
-            for task in state.instances.values().filter_map(|instance| instance.live.as_ref()) {
+            for task in state.units.all.values().filter_map(|instance| instance.live.as_ref()) {
                 self.nudges.ensure(task, now);
             }
         }
@@ -188,11 +188,11 @@ impl Session {
             self.drop_stream();
         }
         for id in &touched.tasks {
-            if !state.launching.contains(id) {
+            if !state.units.launching.contains(id) {
                 self.accepting.remove(id);
             }
             let text = id.to_string();
-            match state.tasks.get(id) {
+            match state.units.tasks.get(id) {
                 None => {
                     self.unsent.remove(id);
                     self.kills.remove(&text);
@@ -208,7 +208,7 @@ impl Session {
                         self.unsent.insert(id.clone());
                     }
                     // A launch that nobody has answered can't be killed yet, but has to be at once when it is answered.
-                    if task.kill.is_some() && !state.launching.contains(id) {
+                    if task.kill.is_some() && !state.units.launching.contains(id) {
                         self.kills.ensure(&text, now);
                     }
                     if task.is_with_executor() {
@@ -245,7 +245,7 @@ impl Session {
     /// before they moved.
     fn seek(&mut self, now: Timestamp, state: &State) {
         if self.link.is_up() {
-            for (id, _) in state.tasks.iter().filter(|(_, task)| task.is_seeking()) {
+            for (id, _) in state.units.tasks.iter().filter(|(_, task)| task.is_seeking()) {
                 self.seekers.ensure(id, now);
             }
         }

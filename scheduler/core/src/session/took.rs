@@ -1,7 +1,7 @@
 //! What the session notes of a plan that is being carried out.
 
 use epic_common::backoff::Backoff;
-use epic_common::ids::InstanceId;
+use epic_common::ids::UnitId;
 use epic_common::time::Timestamp;
 
 use super::timers::Timers;
@@ -33,7 +33,7 @@ impl Session {
         for (id, fresh) in plan.unmet.iter().flatten() {
             self.unfit(id, fresh);
         }
-        self.unmet.retain(|id, _| state.unplaced.contains(id));
+        self.unmet.retain(|id, _| state.units.unplaced.contains(id));
         if plan.ledger_seen {
             self.seen.clear();
         }
@@ -51,7 +51,7 @@ impl Session {
     }
 
     /// Replaces what was known of the hosts that were just looked at; offers of the others may come at another time.
-    fn unfit(&mut self, id: &InstanceId, fresh: &[Unfit]) {
+    fn unfit(&mut self, id: &UnitId, fresh: &[Unfit]) {
         let known = self.unmet.entry(id.clone()).or_default();
         known.retain(|old| fresh.iter().all(|new| new.hostname != old.hostname));
         known.extend_from_slice(fresh);
@@ -80,7 +80,7 @@ impl Session {
             }
             Call::Revive => {
                 self.suppressed = Some(false);
-                self.told_wanted = state.unplaced.clone();
+                self.told_wanted = state.units.unplaced.clone();
                 Sent::Wish
             }
             Call::Suppress => {
@@ -120,7 +120,7 @@ impl Session {
     #[must_use]
     pub fn deadline(&mut self, state: &State, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
         let mut times = Vec::new();
-        if let (Link::Down { retry, .. }, true) = (&self.link, state.framework.is_some()) {
+        if let (Link::Down { retry, .. }, true) = (&self.link, state.identity.framework.is_some()) {
             times.push(*retry);
         }
         if self.link.is_up() {
@@ -131,26 +131,26 @@ impl Session {
             );
         }
         times.extend(self.next_wait(state, now));
-        times.extend(state.unreachable.iter().filter_map(|id| state.tasks.get(id)).filter_map(
-            |task| match task.progress {
-                crate::state::task::Progress::Unreachable(since) => Some(since + policy.unreachable_after),
-                crate::state::task::Progress::Launching { .. } | crate::state::task::Progress::Alive(_) => None,
-            },
-        ));
+        times.extend(state.units.unreachable.iter().filter_map(|id| state.units.tasks.get(id)).filter_map(|task| {
+            match task.progress {
+                crate::state::unit::Progress::Unreachable(since) => Some(since + policy.unreachable_after),
+                crate::state::unit::Progress::Launching { .. } | crate::state::unit::Progress::Alive(_) => None,
+            }
+        }));
         times.into_iter().filter(|at| *at > now).min()
     }
 
     /// Says when the next back-off ends; looks at all who wait only after that or when they are others.
     fn next_wait(&mut self, state: &State, now: Timestamp) -> Option<Timestamp> {
         if let Some((members, at)) = &self.next_wait
-            && members.ptr_eq(&state.unplaced)
+            && members.ptr_eq(&state.units.unplaced)
             && at.is_none_or(|at| at > now)
         {
             return *at;
         }
-        let waiting = state.unplaced.iter().filter_map(|id| state.instances.get(id));
-        let at = waiting.map(|instance| instance.not_before).filter(|at| *at > now).min();
-        self.next_wait = Some((state.unplaced.clone(), at));
+        let waiting = state.units.unplaced.iter().filter_map(|id| state.units.all.get(id));
+        let at = waiting.map(|unit| unit.not_before).filter(|at| *at > now).min();
+        self.next_wait = Some((state.units.unplaced.clone(), at));
         at
     }
 }

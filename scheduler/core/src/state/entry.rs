@@ -5,7 +5,7 @@ use epic_common::ids::{AgentId, Digest, FrameworkId, OfferId, TaskId, UpdateId};
 use epic_common::resources::{Bytes, Grant, MilliCpus};
 use epic_common::time::Timestamp;
 
-use super::platform::Desired;
+use super::deployment::Desired;
 use crate::mesos::{Executor, StreamId, TaskState};
 
 /// A position in the journal, counted from 1; 0 is before the first entry.

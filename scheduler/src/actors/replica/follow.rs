@@ -146,7 +146,7 @@ impl Replica {
 
     /// Leads no framework of another role than it was told to use.
     pub(super) fn check_role(&self) -> Result<(), String> {
-        match &self.known.state.role {
+        match self.known.state.identity.roles.first() {
             Some(role) if *role != self.terms.role => Err(format!(
                 "the journal at {} belongs to a framework of role {role}, --role says {}; start with --role {role}, or \
                  choose another path with --zk",

@@ -48,7 +48,7 @@ impl Replica {
         let peers = Arc::clone(&self.ends.peers.borrow());
         let takes_part =
             |leader: &&Leader| leader.epoch > self.asked_in || peers.iter().any(|peer| peer.replica == leader.replica);
-        let leader = self.known.state.leader.as_ref().filter(|_| problem.is_empty()).filter(takes_part);
+        let leader = self.known.state.identity.leader.as_ref().filter(|_| problem.is_empty()).filter(takes_part);
         let shown = Shown {
             mode,
             advertise: self.terms.advertise.clone(),

@@ -85,6 +85,14 @@ pub enum Flaw {
         /// What is wrong with it.
         source: Malformed,
     },
+    /// It names a unit, but can't be read.
+    #[error("{field} is not a unit's name")]
+    Unit {
+        /// The field's path in the object.
+        field: &'static str,
+        /// What is wrong with it.
+        source: Malformed,
+    },
     /// It is a message that is shared with executors, and can't be read.
     #[error("{field} can't be read")]
     Shared {

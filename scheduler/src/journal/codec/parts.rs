@@ -1,7 +1,7 @@
 //! The bytes of what entries and snapshots have in common.
 
 use epic_common::conversation::Report;
-use epic_common::ids::{Digest, Malformed, TaskId, UpdateId};
+use epic_common::ids::{Digest, Malformed, TaskId, UnitId, UpdateId};
 use epic_common::resources::{Bytes, Grant, MilliCpus};
 use epic_common_io::conversation::{grant_from_proto, report_from_proto};
 use epic_proto::epic::v1 as proto;
@@ -23,6 +23,13 @@ pub(super) fn task_id(field: &'static str, text: &str) -> Result<TaskId, Flaw> {
         return Err(Flaw::Missing { field });
     }
     text.parse().map_err(|source: Malformed| Flaw::Task { field, source })
+}
+
+pub(super) fn unit_id(field: &'static str, text: &str) -> Result<UnitId, Flaw> {
+    if text.is_empty() {
+        return Err(Flaw::Missing { field });
+    }
+    text.parse().map_err(|source: Malformed| Flaw::Unit { field, source })
 }
 
 pub(super) fn digest(field: &'static str, bytes: &[u8]) -> Result<Digest, Flaw> {

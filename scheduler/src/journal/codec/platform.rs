@@ -6,7 +6,7 @@ use epic_common::resources::{Bytes, MilliCpus};
 use epic_common::spec::Ceiling;
 use epic_proto::epic::v1 as proto;
 use epic_proto::epic::v1::role_needs;
-use epic_scheduler_core::state::platform::{Bundle, Desired, Endpoint, RoleNeeds, Run};
+use epic_scheduler_core::state::deployment::{Bundle, Desired, Endpoint, RoleNeeds, Run};
 
 use super::Flaw;
 use super::parts::{digest, name, port, some};

@@ -6,7 +6,7 @@ use epic_common_io::conversation::{grant_to_proto, report_to_proto};
 use epic_proto::epic::v1 as proto;
 use epic_proto::epic::v1::task as kind;
 use epic_scheduler_core::mesos::StreamId;
-use epic_scheduler_core::state::task::{Progress, Task};
+use epic_scheduler_core::state::unit::{Progress, Task};
 
 use super::Flaw;
 use super::parts::{

@@ -6,7 +6,7 @@ mod run;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use epic_common::ids::InstanceId;
+use epic_common::ids::UnitId;
 use epic_common::machine::Machine;
 use epic_common::time::Timestamp;
 use epic_scheduler_core::director::{Director, Input, Output};
@@ -15,7 +15,7 @@ use epic_scheduler_core::mesos::{Call, Event, StreamId, Subscribe};
 use epic_scheduler_core::request::{Answer, ClientId};
 use epic_scheduler_core::session::{CallAnswer, CallId};
 use epic_scheduler_core::state::entry::Entry;
-use epic_scheduler_core::state::{Instance, State};
+use epic_scheduler_core::state::{State, Unit};
 
 use super::history::History;
 use super::{Agent, Mesos, Out, policy};
@@ -346,8 +346,9 @@ impl World {
     ///
     /// If there is none of that name.
     #[must_use]
-    pub fn member(&self, name: &str) -> &Instance {
-        self.durable.instances.get(&InstanceId::from(name)).expect("the member is there")
+    pub fn member(&self, name: &str) -> &Unit {
+        let id: UnitId = name.parse().expect("it is a unit's name");
+        self.durable.units.all.get(&id).expect("the member is there")
     }
 
     /// Counts the calls of a kind that the scheduler made.

@@ -57,6 +57,7 @@ impl World {
         let held = session.offers.len();
         let tasks: Vec<_> = self
             .durable
+            .units
             .tasks
             .values()
             .map(|task| (task.id.to_string(), task.agent.to_string(), &task.progress))
@@ -70,7 +71,7 @@ impl World {
             session.suppressed.map(|suppressed| !suppressed),
             self.mesos.offers_held(),
             self.mesos.is_suppressed(),
-            self.durable.instances,
+            self.durable.units.all,
             self.durable.strangers,
             session.sent,
             session.updates.len(),

@@ -1,13 +1,48 @@
-//! What is wanted of the platform.
+//! What is wanted: the platform, and each cluster.
 
 use std::collections::BTreeMap;
 
-use epic_common::ids::{Digest, InstanceId, RoleId, ServiceId};
+use epic_common::ids::{DeploymentId, Digest, RoleId, ServiceId, UnitId};
 use epic_common::manifest::{Cardinality, Document, Manifest};
 use epic_common::resources::{Bytes, MilliCpus};
 use epic_common::spec::Ceiling;
+use epic_common::time::Timestamp;
+use imbl::OrdMap;
 
-/// The platform as it was applied.
+/// One thing that is deployed: the platform, or a cluster. What differs between them is data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployment {
+    /// Its name; `CLUSTER.TENANT` for a cluster.
+    pub name: String,
+    /// The bundle that new attempts run from.
+    pub bundle: Bundle,
+    /// What the bundle's roles need, in the bundle's order.
+    pub roles: Vec<RoleNeeds>,
+    /// The units that are wanted, by role and ordinal. Counts follow from them, never the other way round: any unit can be
+    /// the one that a smaller cluster goes without.
+    pub wanted: OrdMap<(RoleId, u32), Wanted>,
+    /// The most that may be used of one host.
+    pub ceiling: Option<Ceiling>,
+    /// Whether services may run as root.
+    pub root_allowed: bool,
+    /// Whether its units are to run.
+    pub run: Run,
+    /// Since when what is wanted is as it is.
+    pub since: Timestamp,
+}
+
+/// What kind of unit is wanted; all blank for a platform's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The group of its role, where a role has several kinds of unit.
+    pub group: String,
+    /// The flavor that says how large it is; blank for what its role needs.
+    pub flavor: String,
+    /// Grows with each change that a living attempt can't take over.
+    pub generation: u64,
+}
+
+/// A platform as it is applied: how many units, not which.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
     /// Its name.
@@ -85,19 +120,55 @@ pub enum Run {
     Uninstalling,
 }
 
-impl Desired {
+impl Deployment {
     /// Finds what a role needs.
     #[must_use]
     pub fn role(&self, id: &RoleId) -> Option<&RoleNeeds> {
         self.roles.iter().find(|role| role.id == *id)
     }
 
-    /// Lists the members that are wanted, by role in the bundle's order, then by number.
-    pub fn wanted(&self) -> impl Iterator<Item = (InstanceId, RoleId, u32)> + '_ {
-        self.roles.iter().flat_map(|role| {
-            let count = self.members.get(&role.id).copied().unwrap_or(0);
-            (0..count).map(|ordinal| (InstanceId::of(&role.id, ordinal), role.id.clone(), ordinal))
-        })
+    /// Lists the units that are wanted, by role and ordinal.
+    pub fn units(&self, id: DeploymentId) -> impl Iterator<Item = UnitId> + '_ {
+        self.wanted.keys().map(move |(role, ordinal)| UnitId { deployment: id, role: role.clone(), ordinal: *ordinal })
+    }
+
+    /// Counts the units that are wanted of each role; every role is there.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<RoleId, u32> {
+        let mut counts: BTreeMap<_, _> = self.roles.iter().map(|role| (role.id.clone(), 0)).collect();
+        for (role, _) in self.wanted.keys() {
+            *counts.entry(role.clone()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Returns it as it would be applied.
+    #[must_use]
+    pub fn desired(&self) -> Desired {
+        Desired {
+            name: self.name.clone(),
+            bundle: self.bundle.clone(),
+            roles: self.roles.clone(),
+            members: self.counts(),
+            ceiling: self.ceiling,
+            root_allowed: self.root_allowed,
+        }
+    }
+
+    /// Tells whether units of any role read the document that lists all of them.
+    #[must_use]
+    pub fn reads_members(&self) -> bool {
+        self.roles.iter().any(|role| role.reads_members)
+    }
+}
+
+impl Desired {
+    /// Turns counts into the set of wanted units: ordinals from 0 upwards, in each role that the bundle has.
+    #[must_use]
+    pub fn wanted(&self) -> OrdMap<(RoleId, u32), Wanted> {
+        let counted = self.roles.iter().map(|role| (&role.id, self.members.get(&role.id).copied().unwrap_or(0)));
+        let units = counted.flat_map(|(role, count)| (0..count).map(move |ordinal| (role.clone(), ordinal)));
+        units.map(|unit| (unit, Wanted::default())).collect()
     }
 }
 

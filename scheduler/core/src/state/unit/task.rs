@@ -5,13 +5,13 @@ use epic_common::ids::{AgentId, OfferId, TaskId, UpdateId};
 use epic_common::resources::{Bytes, Grant};
 use epic_common::time::Timestamp;
 
-use super::entry::{LaunchDecided, StatusRecorded};
 use crate::mesos::{Executor, Meaning, StreamId, TaskState};
+use crate::state::entry::{LaunchDecided, StatusRecorded};
 
 /// An attempt that isn't known to have ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
-    /// Instance and attempt.
+    /// Unit and attempt.
     pub id: TaskId,
     /// Where it is.
     pub agent: AgentId,

@@ -1,0 +1,108 @@
+//! Units and their attempts, with the indices over both.
+
+mod task;
+
+use epic_common::ids::{AgentId, Attempt, TaskId, UnitId};
+use epic_common::time::Timestamp;
+use imbl::{OrdMap, OrdSet};
+
+pub use task::{Progress, Task};
+
+/// Units, their attempts, and the indices over both.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Units {
+    /// Those wanted, those of which an attempt may live, and the platform's that ever had one.
+    pub all: OrdMap<UnitId, Unit>,
+    /// Attempts that aren't known to have ended.
+    pub tasks: OrdMap<TaskId, Task>,
+    /// Units that are wanted and have no attempt that counts.
+    pub unplaced: OrdSet<UnitId>,
+    /// Units that aren't wanted and have an attempt that nobody has told to end.
+    pub surplus: OrdSet<UnitId>,
+    /// Attempts whose launch has not been answered.
+    pub launching: OrdSet<TaskId>,
+    /// Attempts that are to end.
+    pub killing: OrdSet<TaskId>,
+    /// Attempts whose agent can't be reached and that aren't given up.
+    pub unreachable: OrdSet<TaskId>,
+    /// Attempts by agent.
+    pub on_agent: OrdMap<AgentId, OrdSet<TaskId>>,
+}
+
+/// What is placed: one of a role's units.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Whether it is wanted.
+    pub wanted: bool,
+    /// The last attempt that was decided, 0 for none.
+    pub attempt: Attempt,
+    /// The attempt that counts.
+    pub live: Option<TaskId>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// No attempt is started before.
+    pub not_before: Timestamp,
+    /// Since when it is as it is without an attempt.
+    pub since: Timestamp,
+    /// How the last attempt ended, for people.
+    pub last_end: String,
+}
+
+impl Unit {
+    /// Makes one that is wanted and had no attempt yet.
+    #[must_use]
+    pub const fn new(at: Timestamp) -> Self {
+        Self {
+            wanted: true,
+            attempt: Attempt(0),
+            live: None,
+            failures: 0,
+            not_before: at,
+            since: at,
+            last_end: String::new(),
+        }
+    }
+}
+
+impl Units {
+    /// Keeps the indices of units that want a place, and of those that run and shouldn't.
+    pub(super) fn settle(&mut self, id: &UnitId) {
+        let Some(unit) = self.all.get(id) else {
+            self.surplus.remove(id);
+            self.unplaced.remove(id);
+            return;
+        };
+        let live = unit.live.as_ref().and_then(|task| self.tasks.get(task));
+        if !unit.wanted && live.is_some_and(|task| task.kill.is_none()) {
+            self.surplus.insert(id.clone());
+        } else {
+            self.surplus.remove(id);
+        }
+        if unit.wanted && unit.live.is_none() {
+            self.unplaced.insert(id.clone());
+        } else {
+            self.unplaced.remove(id);
+        }
+    }
+
+    /// Makes every index from what it indexes.
+    pub(super) fn rebuild_indices(&mut self) {
+        (self.unplaced, self.surplus) = Default::default();
+        (self.launching, self.killing, self.unreachable, self.on_agent) = Default::default();
+        let all: Vec<_> = self.all.keys().cloned().collect();
+        for id in all {
+            self.settle(&id);
+        }
+        for (id, task) in &self.tasks {
+            match task.progress {
+                Progress::Launching { .. } => drop(self.launching.insert(id.clone())),
+                Progress::Unreachable(_) if !task.given_up => drop(self.unreachable.insert(id.clone())),
+                Progress::Unreachable(_) | Progress::Alive(_) => {}
+            }
+            if task.kill.is_some() {
+                self.killing.insert(id.clone());
+            }
+            self.on_agent.entry(task.agent.clone()).or_default().insert(id.clone());
+        }
+    }
+}
