@@ -94,6 +94,9 @@ benches: ready
 bench-launch: benches ## Prints what launching on AGENTS=1000,5000,10000 costs beside a raw loop of the same calls; ZK=1: with ZooKeeper
 	@$(TARGET)/release/epic-bench launch $(if $(ZK),--zk) $(AGENTS)
 
+bench-calls: benches ## Prints what a call to Mesos costs the scheduler, beside a general client and a raw loop
+	@$(TARGET)/release/epic-bench calls
+
 bench-journal bench-entries bench-failover: SETS = build zookeeper
 bench-journal: benches ## Prints what commits cost beside a bare ZooKeeper client, with 1 and 3 servers
 	@$(TARGET)/release/epic-bench journal

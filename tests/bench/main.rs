@@ -1,5 +1,6 @@
 //! Measurements: each prints its figures and decides nothing.
 
+mod calls;
 mod content;
 mod entries;
 mod failover;
@@ -22,13 +23,14 @@ async fn main() -> Result<()> {
         ["idle"] => idle::run().await,
         ["launch", "--zk", ref sizes @ ..] => launch::run(launch::Journal::ZooKeeper, &agents(sizes)?).await,
         ["launch", ref sizes @ ..] => launch::run(launch::Journal::Local, &agents(sizes)?).await,
+        ["calls"] => calls::run().await,
         ["journal"] => journal::run().await,
         ["zookeeper"] => zookeeper::run().await,
         ["entries"] => entries::run().await,
         ["failover"] => failover::run(&failover::SIZES).await,
         ["failover", tasks] => failover::run(&[tasks.parse()?]).await,
         _ => bail!(
-            "{words:?} is not a measurement; there is: idle, launch [--zk] [AGENTS…], journal, zookeeper, entries, failover [TASKS]"
+            "{words:?} is not a measurement; there is: idle, launch [--zk] [AGENTS…], calls, journal, zookeeper, entries, failover [TASKS]"
         ),
     }
 }

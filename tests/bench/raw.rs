@@ -36,6 +36,19 @@ pub(crate) fn run(address: SocketAddr, agents: usize) -> Result<Duration> {
     Ok(began.elapsed())
 }
 
+/// Subscribes, and makes calls one after the other.
+///
+/// # Errors
+/// The master doesn't accept one.
+pub(crate) fn calls(address: SocketAddr, calls: impl Iterator<Item = Call>) -> Result<()> {
+    let events = Events::subscribe(address)?;
+    let mut connection = Calls::open(address, &events.stream_id)?;
+    for call in calls {
+        connection.make(&call)?;
+    }
+    Ok(())
+}
+
 /// The stream of events.
 struct Events {
     from: BufReader<TcpStream>,

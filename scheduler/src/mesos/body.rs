@@ -19,8 +19,17 @@ pub(super) fn post(client: &Client, url: &Url, credentials: Option<&Credentials>
     }
 }
 
-/// Reads an answer's text: at most 500 bytes of it, on one line.
-pub(super) async fn text(mut response: Response) -> String {
+/// Returns the text of an answer: at most 500 bytes of it, on one line.
+pub(super) fn text(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(TEXT_BYTES_MAX)]);
+    text.split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Reads the text of an answer, as much as it shows.
+pub(super) async fn read(mut response: Response) -> String {
     let mut bytes = Vec::new();
     while bytes.len() < TEXT_BYTES_MAX {
         match response.chunk().await {
@@ -29,12 +38,7 @@ pub(super) async fn text(mut response: Response) -> String {
             Ok(None) | Err(_) => break,
         }
     }
-    bytes.truncate(TEXT_BYTES_MAX);
-    let text = String::from_utf8_lossy(&bytes);
-    text.split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    text(&bytes)
 }
 
 const TEXT_BYTES_MAX: usize = 500;

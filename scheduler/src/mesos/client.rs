@@ -1,8 +1,8 @@
 //! Finding the leading master and subscribing to it.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use epic_common_io::http::{self, ClientOptions, Clients};
 use epic_proto::mesos::v1::scheduler::Call;
@@ -17,6 +17,7 @@ use super::credentials::Credentials;
 use super::detector::{self, Detector, LeaderInfo, ZooKeeper};
 use super::lanes::Lanes;
 use super::masters::{API_PATH, Address, Masters};
+use super::pace::{PATIENCE_MAX, Pace};
 use super::redirect::{self, REDIRECTS_MAX, is_told};
 use super::subscription::{Ended, Subscription};
 
@@ -26,7 +27,7 @@ pub struct Client {
     masters: Masters,
     credentials: Option<Mutex<Credentials>>,
     clients: Clients,
-    patience: Duration,
+    pace: Arc<Pace>,
 }
 
 /// Says what to do about a failed try to subscribe.
@@ -163,7 +164,7 @@ impl Client {
         options: &ClientOptions,
     ) -> Result<Self, http::Error> {
         let credentials = credentials.map(Mutex::new);
-        Ok(Self { masters, credentials, clients: http::clients(options)?, patience: PATIENCE })
+        Ok(Self { masters, credentials, clients: http::clients(options)?, pace: Arc::new(Pace::new(Instant::now())) })
     }
 
     /// Subscribes once, and ends whatever subscription the framework had before.
@@ -202,7 +203,7 @@ impl Client {
     /// Opens lanes for calls to the leader of a subscription, so many that agents rarely wait for each other.
     #[must_use]
     pub fn lanes(&self, subscription: &Subscription) -> Lanes {
-        Lanes::open(&self.clients.calls, subscription)
+        Lanes::open(&self.clients.calls, &self.pace, subscription)
     }
 
     /// Says who we are now; a secret that can't be read any more leaves the last one in use.
@@ -248,9 +249,11 @@ impl Client {
             if !(call.may)() {
                 return Err(Error::TooLate);
             }
-            let answered = timeout(self.patience, request.send()).await;
+            let patience = self.pace.subscribe_patience();
+            let answered = timeout(patience, request.send()).await;
+            self.pace.subscribed(answered.is_ok());
             let response = answered
-                .map_err(|_| Error::Slow { url: url.clone(), after: self.patience })?
+                .map_err(|_| Error::Slow { url: url.clone(), after: patience })?
                 .map_err(|source| Error::Unreachable { url: url.clone(), source: source.without_url() })?;
             match response.status() {
                 StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {
@@ -284,12 +287,12 @@ impl Client {
         let Some(stream_id) = header(STREAM_ID).filter(|id| !id.is_empty()) else {
             return Err(not_a_master(format!("the {STREAM_ID} header is missing")));
         };
-        let begun = Subscription::begin(response, stream_id, credentials, self.patience).await;
+        let begun = Subscription::begin(response, stream_id, credentials, PATIENCE_MAX).await;
         begun.map_err(|source| Error::Ended { url, source })
     }
 
     async fn refusal(&self, url: Url, status: StatusCode, response: Response) -> Error {
-        let text = timeout(self.patience, body::text(response)).await.unwrap_or_default();
+        let text = timeout(PATIENCE_MAX, body::read(response)).await.unwrap_or_default();
         let code = status.as_u16();
         if status == StatusCode::NOT_FOUND || status.is_server_error() {
             return Error::NotReady { url, status: code, text };
@@ -334,6 +337,3 @@ struct Asking<'a> {
     credentials: Option<Credentials>,
     may: &'a dyn Fn() -> bool,
 }
-
-/// How long a master may take to answer a SUBSCRIBE, and then to send the first event.
-const PATIENCE: Duration = Duration::from_secs(30);
