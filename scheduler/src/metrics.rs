@@ -29,9 +29,9 @@ pub use offers::Held;
 
 use self::table::{
     ARTIFACTS_MISSING, BATCH_ENTRIES, BATCHES, BOUNDS, BUILD, CALLS, CALLS_WAITING, CAUGHT_UP, CERTIFICATE_EXPIRES,
-    CERTIFICATE_STALE, CLAIMS, COMMIT_SECONDS, CONNECTED, DECLINED, DISCONNECTIONS, ENDED, ENTRIES, EPOCH, INDEX,
-    LEADER, OFFERS, REQUESTS, SESSIONS_LOST, SNAPSHOT_BYTES, SNAPSHOTS, STORE_BYTES, STORE_LAG, STORE_SICK,
-    SUBSCRIPTIONS, UPDATES,
+    CERTIFICATE_STALE, CLAIMS, COMMIT_SECONDS, CONNECTED, DECLINED, DISCONNECTIONS, ENDED, ENTRIES, EPOCH,
+    EVENTS_PASSED_OVER, INDEX, LEADER, OFFERS, REQUESTS, SESSIONS_LOST, SNAPSHOT_BYTES, SNAPSHOTS, STORE_BYTES,
+    STORE_LAG, STORE_SICK, SUBSCRIPTIONS, UPDATES,
 };
 use crate::replica::{Mode, Replica};
 use crate::store::{Condition, Health};
@@ -216,6 +216,11 @@ pub fn updated(state: TaskState) {
 /// A subscription stands.
 pub fn subscribed() {
     SUBSCRIPTIONS.add([], 1);
+}
+
+/// An event of Mesos could not be understood.
+pub fn passed_over() {
+    EVENTS_PASSED_OVER.add([], 1);
 }
 
 /// So many artifacts that the journal names are not here.

@@ -114,7 +114,7 @@ async fn offers_come_are_declined_and_come_again_until_the_framework_is_torn_dow
     let wanted =
         |event: &Event| if let Event::Update { status, state } = event { Some((status.clone(), *state)) } else { None };
     let (status, state) = first(&mut subscription, wanted).await.unwrap();
-    assert_eq!((status.uuid, state), (None, Some(TaskState::TaskLost)));
+    assert_eq!((status.uuid, state), (None, TaskState::TaskLost));
 
     let Answer::Refused { status: 400, text } = lanes.send(None, typed(call::Type::Acknowledge)).await else {
         panic!("an empty ACKNOWLEDGE was not refused");

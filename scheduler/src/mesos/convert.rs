@@ -230,7 +230,7 @@ impl Identity {
             Event::Subscribed(_) => core::Event::Subscribed,
             Event::Offers(offers) => core::Event::Offers(offers.iter().map(|offer| self.offer(offer)).collect()),
             Event::Rescind(id) => core::Event::Rescind(OfferId::new(id.value)),
-            Event::Update { status, state } => core::Event::Update(Box::new(status_of(&status, state?))),
+            Event::Update { status, state } => core::Event::Update(Box::new(status_of(&status, state))),
             Event::Failure(failure) => core::Event::Failure { agent: AgentId::new(failure.agent_id?.value) },
             Event::Error(_) | Event::Message(_) | Event::Heartbeat => return None,
         })
@@ -372,9 +372,9 @@ fn thousandths(scalar: f64) -> u64 {
     if scalar.is_finite() { (scalar * 1000.0).round().clamp(0.0, 9.0e15) as u64 } else { 0 }
 }
 
+/// Counts whole MiB only: what we use is told to Mesos in whole MiB, and must be within what was offered.
 fn bytes(mebibytes: f64) -> Bytes {
-    let thousandths = u128::from(thousandths(mebibytes));
-    Bytes(u64::try_from(thousandths * u128::from(MIB) / 1000).unwrap_or(u64::MAX))
+    Bytes((thousandths(mebibytes) / 1000).saturating_mul(MIB))
 }
 
 #[expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "Mesos' scalars are doubles")]

@@ -17,10 +17,13 @@ pub enum Event {
     Rescind(v1::OfferId),
     /// A task's status. If it has a uuid, that has 16 bytes and an agent is named too.
     Update {
-        /// The status as it came; an empty uuid counts as none.
+        /// The status; an empty uuid counts as none.
+        ///
+        /// A state of a number that we don't know is told as [`TaskState::TaskUnknown`], with the number as its
+        /// message: an update must be acknowledged, or its agent tells nothing else of the task.
         status: Box<v1::TaskStatus>,
-        /// Its state, `None` if it isn't one that we know.
-        state: Option<TaskState>,
+        /// Its state.
+        state: TaskState,
     },
     /// Something that an executor says.
     Message(scheduler::event::Message),
@@ -113,7 +116,13 @@ fn update(event: scheduler::Event) -> Result<Event, Error> {
         required(agent, Type::Update, "update.status.agent_id")?;
     }
     // The accessor would read an unknown number as TASK_STAGING.
-    let state = TaskState::try_from(status.state).ok();
+    let state = TaskState::try_from(status.state).unwrap_or_else(|_| {
+        let said = status.message.take().unwrap_or_default();
+        status.message =
+            Some(format!("its state has number {}, which this version does not know; {said}", status.state));
+        (status.reason, status.healthy) = (None, None);
+        TaskState::TaskUnknown
+    });
     Ok(Event::Update { status, state })
 }
 
@@ -183,11 +192,21 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_is_unknown_is_not_the_first_one_and_an_empty_uuid_is_none() {
-        let Ok(Some(Event::Update { status, state })) = decode(&status(99, Some(&[]), "a").encode_to_vec()) else {
+    fn a_state_of_an_unknown_number_is_unknown_and_can_be_acknowledged() {
+        let Ok(Some(Event::Update { status, state })) = decode(&status(99, Some(&[1; 16]), "a").encode_to_vec()) else {
             panic!("no update");
         };
-        assert_eq!((status.uuid, state), (None, None));
+        assert_eq!((status.uuid, state), (Some(vec![1; 16]), TaskState::TaskUnknown));
+        let message = status.message.unwrap_or_default();
+        assert!(message.starts_with("its state has number 99,"), "{message}");
+    }
+
+    #[test]
+    fn an_empty_uuid_is_none() {
+        let Ok(Some(Event::Update { status, state })) = decode(&status(1, Some(&[]), "a").encode_to_vec()) else {
+            panic!("no update");
+        };
+        assert_eq!((status.uuid, state), (None, TaskState::TaskRunning));
     }
 
     proptest! {

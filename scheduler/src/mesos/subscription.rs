@@ -8,9 +8,11 @@ use epic_common_io::stream::{self, HEARTBEATS_MISSED_MAX, RecordStream};
 use epic_proto::mesos::v1::scheduler::event::Subscribed;
 use reqwest::{Response, Url};
 use tokio::sync::watch;
+use tracing::warn;
 
 use super::credentials::Credentials;
 use super::event::{self, Event};
+use crate::metrics;
 
 /// A subscription that the master has confirmed; dropping it closes its connection and its lanes.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub struct Subscription {
     pub(super) credentials: Option<Credentials>,
     pub(super) over: Over,
     records: RecordStream,
+    /// What was wrong with the last event that was passed over.
+    passed_over: Option<event::Error>,
 }
 
 /// Whether a subscription is over, as its stream and its lanes tell each other; once over, always over.
@@ -46,8 +50,8 @@ pub enum Ended {
         /// What happened to the stream.
         source: stream::Error,
     },
-    /// An event can't be understood, so nothing after it can be trusted.
-    #[error("the subscription brought an event that is not understood")]
+    /// The first event can't be understood.
+    #[error("the subscription did not begin with an event that is understood")]
     NotUnderstood {
         /// What is wrong with it.
         source: event::Error,
@@ -73,11 +77,17 @@ impl Subscription {
     ) -> Result<Self, Ended> {
         let leader = response.url().clone();
         let mut records = RecordStream::new(response, patience, RECORD_BYTES_MAX);
-        match next(&mut records).await? {
+        let first = loop {
+            let decoded = event::decode(&record(&mut records).await?);
+            if let Some(event) = decoded.map_err(|source| Ended::NotUnderstood { source })? {
+                break event;
+            }
+        };
+        match first {
             Event::Subscribed(subscribed) => {
                 records.set_idle(heartbeat(subscribed.heartbeat_interval_seconds) * HEARTBEATS_MISSED_MAX);
                 let over = Over(Arc::new(watch::Sender::new(false)));
-                Ok(Self { stream_id, leader, subscribed: *subscribed, credentials, over, records })
+                Ok(Self { stream_id, leader, subscribed: *subscribed, credentials, over, records, passed_over: None })
             }
             Event::Error(message) => Err(Ended::Refused { message }),
             Event::Offers(_)
@@ -89,7 +99,8 @@ impl Subscription {
         }
     }
 
-    /// Waits for the next event. Types that we don't know or don't use are passed over.
+    /// Waits for the next event. Types that we don't know or don't use are passed over, and so is what can't be
+    /// understood: another subscription would only bring it again.
     ///
     /// Cancel-safe. While nobody asks, the master is held back.
     ///
@@ -99,7 +110,7 @@ impl Subscription {
         let result = tokio::select! {
             biased;
             () = self.over.wait() => Err(Ended::GivenUp),
-            result = next(&mut self.records) => result,
+            result = understood(&mut self.records, &mut self.passed_over) => result,
         };
         result.inspect_err(|_| self.over.set())
     }
@@ -127,11 +138,23 @@ impl Over {
     }
 }
 
-async fn next(records: &mut RecordStream) -> Result<Event, Ended> {
+async fn record(records: &mut RecordStream) -> Result<Vec<u8>, Ended> {
+    records.next().await.map_err(|source| Ended::Broken { source })?.ok_or(Ended::Closed)
+}
+
+/// Waits for the next event that is understood; the same flaw in a row is logged once.
+async fn understood(records: &mut RecordStream, passed_over: &mut Option<event::Error>) -> Result<Event, Ended> {
     loop {
-        let record = records.next().await.map_err(|source| Ended::Broken { source })?.ok_or(Ended::Closed)?;
-        if let Some(event) = event::decode(&record).map_err(|source| Ended::NotUnderstood { source })? {
-            return Ok(event);
+        match event::decode(&record(records).await?) {
+            Ok(Some(event)) => return Ok(event),
+            Ok(None) => {}
+            Err(error) => {
+                metrics::passed_over();
+                if passed_over.as_ref() != Some(&error) {
+                    warn!(error = &error as &dyn std::error::Error, "an event that is not understood is passed over");
+                }
+                *passed_over = Some(error);
+            }
         }
     }
 }

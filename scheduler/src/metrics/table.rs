@@ -76,6 +76,8 @@ table! {
         "1 while Mesos sends this replica events, else 0; only the leader asks for them.";
     Counter SUBSCRIPTIONS "epic_scheduler_subscriptions_total" []
         "Subscriptions that stood; more than one an hour means an unsteady link.";
+    Counter EVENTS_PASSED_OVER "epic_scheduler_mesos_events_passed_over_total" []
+        "Events from Mesos that could not be understood and were passed over.";
     Counter OFFERS "epic_scheduler_offers_received_total" []
         "Offers that came from Mesos.";
     Counter DECLINED "epic_scheduler_offers_declined_total" []

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod convert;
 mod lanes;
 mod redirects;
 mod stand_in;
