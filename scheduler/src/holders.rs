@@ -9,7 +9,7 @@ use epic_common::api::Problem;
 use epic_common::ids::Digest;
 use epic_common_io::pieces::pieces;
 use epic_common_io::secret::Secret;
-use epic_scheduler_core::supply::Miss;
+use epic_scheduler_core::replica::artifact_search::Miss;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Body, Response, StatusCode};

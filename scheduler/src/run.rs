@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use epic_common_io::driver::{Clock, Driver, Inbox};
 use epic_scheduler_core::director::{Director, Input};
+use epic_scheduler_core::replica::artifact_search::Patience;
 use epic_scheduler_core::request::{RejectionKind, Request, Wish};
 use epic_scheduler_core::state::State;
-use epic_scheduler_core::supply::Patience;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 

@@ -10,5 +10,4 @@ pub mod session;
 pub mod planner;
 pub mod invariants;
 pub mod director;
-pub mod election;
-pub mod supply;
+pub mod replica;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use epic_common::backoff::{Backoff, scramble};
 use epic_common::machine::Machine;
 use epic_common::time::Timestamp;
-use epic_scheduler_core::election::{Ask, Election, Input, Output};
+use epic_scheduler_core::replica::election::{Ask, Election, Input, Output};
 
 const RETRY: Backoff = Backoff { first: Duration::from_millis(100), most: Duration::from_secs(2) };
 

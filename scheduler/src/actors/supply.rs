@@ -9,8 +9,8 @@ use epic_common::backoff::Backoff;
 use epic_common::ids::Digest;
 use epic_common_io::driver::Inbox;
 use epic_scheduler_core::director::Input;
+use epic_scheduler_core::replica::artifact_search::{Miss, Patience, Search};
 use epic_scheduler_core::state::State;
-use epic_scheduler_core::supply::{Miss, Patience, Search};
 use tokio::sync::watch;
 use tracing::{info, warn};
 

@@ -1,7 +1,7 @@
 //! What the election asks of ZooKeeper, carried out.
 
 use epic_common::time::Timestamp;
-use epic_scheduler_core::election::{Ask, Input};
+use epic_scheduler_core::replica::election::{Ask, Input};
 use tracing::warn;
 
 use crate::chain;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use epic_common::machine::Machine as _;
 use epic_scheduler_core::director;
-use epic_scheduler_core::election;
+use epic_scheduler_core::replica::election;
 use epic_scheduler_core::state::State;
 use tracing::{info, warn};
 

@@ -13,7 +13,7 @@ use epic_common::machine::Machine as _;
 use epic_common::time::Timestamp;
 use epic_common_io::driver::{Clock, Inbox};
 use epic_scheduler_core::director;
-use epic_scheduler_core::election::{self, Election};
+use epic_scheduler_core::replica::election::{self, Election};
 use epic_scheduler_core::state::State;
 use epic_scheduler_core::state::entry::{Entry, Index};
 use tokio::sync::{mpsc, oneshot, watch};

@@ -1,7 +1,7 @@
 //! What can happen to replicas: they die and come back, stop and go on, and lose `ZooKeeper` and find it again.
 
 use epic_common::machine::Machine;
-use epic_scheduler_core::election::Input as Heard;
+use epic_scheduler_core::replica::election::Input as Heard;
 
 use super::{Process, Replicas};
 

@@ -2,7 +2,7 @@
 
 use epic_common::machine::Machine;
 use epic_scheduler_core::director::Input;
-use epic_scheduler_core::election::{self, Input as Heard, Output as Asked};
+use epic_scheduler_core::replica::election::{self, Input as Heard, Output as Asked};
 
 use super::{Process, Replica, Replicas};
 use crate::model::Out;
