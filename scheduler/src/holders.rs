@@ -9,6 +9,7 @@ use epic_common::api::Problem;
 use epic_common::ids::Digest;
 use epic_common_io::pieces::pieces;
 use epic_common_io::secret::Secret;
+use epic_scheduler_core::replica::Peer;
 use epic_scheduler_core::replica::artifact_search::Miss;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use reqwest::header::CONTENT_LENGTH;
@@ -19,7 +20,6 @@ use tokio::time::timeout;
 use crate::artifacts::receive::{Announced, Kind, Pace, receive};
 use crate::artifacts::{Artifact, Artifacts};
 use crate::chain;
-use crate::peers::Peer;
 use crate::reach::clients::PeerClients;
 
 /// Said by a replica that hands something over: it is to be dealt with here and handed to nobody else.

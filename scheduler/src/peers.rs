@@ -1,26 +1,12 @@
-//! The replicas that take part, as each of them says of itself.
+//! What each replica that takes part says of itself: JSON in its node in `ZooKeeper`.
 
 use serde::{Deserialize, Serialize};
 
-use epic_scheduler_core::session::Elder;
-use epic_scheduler_core::state::entry::{KNOWN, KNOWN_BY_ALL};
-
-/// A replica that stands for election; JSON in its node in `ZooKeeper`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Node")]
-pub struct Peer {
-    /// A UUID of its process.
-    pub replica: String,
-    /// The URL at which the others reach it.
-    pub advertise: String,
-    /// The URL at which agents and executors fetch artifacts from it.
-    pub agents: String,
-    /// The highest number of a kind of entry that it can read.
-    pub knows: u32,
-}
+use epic_scheduler_core::replica::Peer;
+use epic_scheduler_core::state::entry::KNOWN_BY_ALL;
 
 /// What a replica of any version writes.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Node {
     replica: String,
     advertise: String,
@@ -30,46 +16,21 @@ struct Node {
     knows: u32,
 }
 
-impl From<Node> for Peer {
-    fn from(Node { replica, advertise, agents, knows }: Node) -> Self {
-        let agents = agents.unwrap_or_else(|| advertise.clone());
-        Self { replica, advertise, agents, knows }
-    }
-}
-
-impl Peer {
-    /// Describes this process, which the others reach at one URL, and agents at the other.
-    #[must_use]
-    pub fn own(replica: &str, advertise: &str, agents: &str) -> Self {
-        Self { replica: replica.to_owned(), advertise: advertise.to_owned(), agents: agents.to_owned(), knows: KNOWN }
-    }
-}
-
-/// Lists where the others than `replica` serve artifacts, each place once, in the order of the election.
-///
-/// A replica is its process: one that came back elsewhere is another, and what it was is left out once its node is gone.
+/// Writes what a replica says of itself.
 #[must_use]
-pub fn sources(peers: &[Peer], replica: &str) -> Vec<String> {
-    let mut urls: Vec<String> = Vec::new();
-    for peer in peers.iter().filter(|peer| peer.replica != replica) {
-        let url = peer.agents.trim_end_matches('/');
-        let is_url = url.len() <= URL_BYTES_MAX && url.starts_with("http://");
-        if is_url && !urls.iter().any(|known| known == url) {
-            urls.push(url.to_owned());
-        }
-    }
-    urls
+pub(crate) fn written(peer: &Peer) -> Vec<u8> {
+    let Peer { replica, advertise, agents, knows } = peer.clone();
+    let node = Node { replica, advertise, agents: Some(agents), knows };
+    serde_json::to_vec(&node).expect("numbers and text are always JSON")
 }
 
-/// Finds the replica that knows the fewest kinds of entries, if it knows fewer than this program.
+/// Reads what a replica says of itself; `None` if that isn't understood.
 #[must_use]
-pub fn elder(peers: &[Peer]) -> Option<Elder> {
-    let least = peers.iter().min_by_key(|peer| peer.knows).filter(|peer| peer.knows < KNOWN)?;
-    Some(Elder { advertise: least.advertise.clone(), knows: least.knows })
+pub(crate) fn read(bytes: &[u8]) -> Option<Peer> {
+    let Node { replica, advertise, agents, knows } = serde_json::from_slice(bytes).ok()?;
+    let agents = agents.unwrap_or_else(|| advertise.clone());
+    Some(Peer { replica, advertise, agents, knows })
 }
-
-/// Longer than any that the options allow to be of use; what somebody else writes must not fill messages.
-const URL_BYTES_MAX: usize = 512;
 
 const fn known_by_all() -> u32 {
     KNOWN_BY_ALL
@@ -80,39 +41,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_replica_that_does_not_say_what_it_knows_is_the_elder() {
-        let own = Peer::own("a", "http://a", "http://a:81");
-        let bytes = br#"{"replica":"b","advertise":"http://b"}"#;
-        let old: Peer = serde_json::from_slice(bytes).unwrap();
-        assert_eq!(elder(&[]), None);
-        assert_eq!(elder(std::slice::from_ref(&own)), None);
-        let expected = Elder { advertise: "http://b".to_owned(), knows: KNOWN_BY_ALL };
-        assert_eq!(elder(&[own.clone(), old]), Some(expected));
-        let newer = Peer { knows: KNOWN + 1, ..own };
-        assert_eq!(elder(&[newer]), None);
+    fn a_replica_that_does_not_say_what_it_knows_knows_what_all_do() {
+        let old = read(br#"{"replica":"b","advertise":"http://b"}"#).unwrap();
+        assert_eq!(old, Peer { knows: KNOWN_BY_ALL, ..Peer::own("b", "http://b", "http://b") });
+        assert_eq!(read(b"{}"), None);
     }
 
     #[test]
     fn what_a_replica_writes_is_read_and_one_of_an_earlier_version_serves_agents_where_it_is() {
         let own = Peer::own("a", "https://a", "http://a:81");
-        let bytes = serde_json::to_vec(&own).unwrap();
-        assert_eq!(serde_json::from_slice::<Peer>(&bytes).unwrap(), own);
-        let old: Peer = serde_json::from_slice(br#"{"replica":"b","advertise":"http://b","knows":18}"#).unwrap();
+        assert_eq!(read(&written(&own)).unwrap(), own);
+        let old = read(br#"{"replica":"b","advertise":"http://b","knows":18}"#).unwrap();
         assert_eq!(old, Peer { replica: "b".to_owned(), knows: 18, ..Peer::own("", "http://b", "http://b") });
-    }
-
-    #[test]
-    fn sources_are_the_others_each_once_and_only_what_agents_can_fetch_from() {
-        let peer = |replica: &str, agents: &str| Peer::own(replica, "https://x", agents);
-        let peers = [
-            peer("b", "http://b:81/"),
-            peer("own", "http://own:81"),
-            peer("c", "http://c:81"),
-            peer("again", "http://b:81"),
-            peer("tls", "https://d"),
-            peer("long", &format!("http://{}", "x".repeat(600))),
-        ];
-        assert_eq!(sources(&peers, "own"), ["http://b:81", "http://c:81"]);
-        assert!(sources(&peers[1..2], "own").is_empty());
     }
 }

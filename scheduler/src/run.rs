@@ -6,6 +6,7 @@ use std::time::Duration;
 use epic_common_io::driver::{Clock, Driver, Inbox};
 use epic_scheduler_core::director::{Director, Input};
 use epic_scheduler_core::replica::artifact_search::Patience;
+use epic_scheduler_core::replica::{Input as ReplicaInput, Known, Peer, Summary, Terms};
 use epic_scheduler_core::request::{RejectionKind, Request, Wish};
 use epic_scheduler_core::state::State;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,7 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::actors::journal::{Close, Journal};
 use crate::actors::link::Link;
-use crate::actors::replica::{Ends, Known, Proposal, Replica as Actor, Terms};
+use crate::actors::replica::{self, Ends, Proposal};
 use crate::actors::supply::Supply;
 use crate::actors::world::{Halt, Parts, Store, World};
 use crate::api::{Api, Asked};
@@ -24,7 +25,6 @@ use crate::holders::Holders;
 use crate::journal::local::Lock;
 use crate::metrics;
 use crate::notify::Supervisor;
-use crate::peers::Peer;
 use crate::reach::servers::Servers;
 use crate::replica::{Mode, Replica};
 use crate::signals::Signals;
@@ -77,7 +77,8 @@ pub async fn run(config: &Config, ready: Ready, signals: &mut Signals) -> Result
     // Before it can lead: no launch may be decided without knowing what is here.
     let (seen, patience) = (published.clone(), Patience::default());
     Supply { artifacts, holders: holders.clone(), published: seen, inbox: inbox.clone(), patience }.begin().await;
-    let ending = part.begin(config, (ready.position, state), (inbox.clone(), show, tell, clock)).await;
+    let ending =
+        part.begin(config, (ready.position, &state), (inbox.clone(), show, tell, published.clone(), clock)).await;
     actix::spawn(clients.serve(requests, inbox.clone()));
     ready.artifacts.verify_in_background();
     let api = Api {
@@ -196,6 +197,8 @@ fn failure(why: Option<Halt>) -> Failure {
 
 /// Where those that take part go.
 type Tell = watch::Sender<Arc<Vec<Peer>>>;
+/// What the director has applied.
+type View = watch::Receiver<Arc<Published>>;
 
 /// How this scheduler has its journal.
 enum Part {
@@ -206,7 +209,7 @@ enum Part {
 /// What has to be ended in good order.
 enum Ending {
     Alone(actix::Addr<Journal>),
-    Shared { stop: oneshot::Sender<()>, ended: tokio::task::JoinHandle<()>, _lock: Lock },
+    Shared { replica: Inbox<ReplicaInput>, ended: oneshot::Receiver<()>, _lock: Lock },
 }
 
 impl Part {
@@ -231,25 +234,22 @@ impl Part {
     async fn begin(
         self,
         config: &Config,
-        (position, state): (u64, State),
-        (inbox, shown, peers, clock): (Inbox<Input>, watch::Sender<Replica>, Tell, Clock),
+        (position, state): (u64, &State),
+        (inbox, shown, peers, published, clock): (Inbox<Input>, watch::Sender<Replica>, Tell, View, Clock),
     ) -> Ending {
         match (self, &config.zk) {
             (Self::Shared { copy, proposals, .. }, Some(_)) => {
-                let (stop, stopped) = oneshot::channel();
                 let Copy { connect, keeper, at, floor, last_crc32, lock } = *copy;
-                let terms = Terms {
-                    connect,
-                    id: uuid::Uuid::new_v4().to_string(),
-                    advertise: config.reach.advertised(),
-                    agents: config.reach.advertised_agents(),
-                    role: config.role.clone(),
-                    leading_time_max: config.max_leading_time,
-                };
-                let known = Known { journal: at.map(|at| at.journal), position, floor, last_crc32, state };
-                let replica = Actor::new(terms, known, Ends { inbox, proposals, keeper, shown, peers, clock });
-                replica.show_connecting();
-                Ending::Shared { stop, ended: actix::spawn(replica.run(stopped)), _lock: lock }
+                let id = uuid::Uuid::new_v4().to_string();
+                let (advertise, agents) = (config.reach.advertised(), config.reach.advertised_agents());
+                let own = Peer::own(&id, &advertise, &agents);
+                let (role, place) = (config.role.clone(), connect.path.to_string());
+                let terms = Terms { id, advertise, role, place, leading_time_max: config.max_leading_time };
+                let (journal, summary) = (at.map(|at| at.journal), Summary::of(state));
+                let known = Known { journal, batch: position, floor, last_crc32, summary };
+                let ends = Ends { connect, own, director: inbox, proposals, published, keeper, shown, peers };
+                let (replica, ended) = replica::start(terms, known, ends, clock);
+                Ending::Shared { replica, ended, _lock: lock }
             }
             (Self::Alone(journal), _) => {
                 // A driver that has ended is noticed by whoever started it.
@@ -269,12 +269,14 @@ impl Ending {
                 inbox.stop().await;
                 close(&journal).await;
             }
-            Self::Shared { stop, ended, _lock } => {
-                stop.send(()).ok();
+            Self::Shared { replica, ended, _lock } => {
+                // One that has ended already is what was wanted.
+                replica.put(ReplicaInput::Stop).await.ok();
                 match tokio::time::timeout(CLOSE_WITHIN, ended).await {
                     Ok(_) => info!("handed over"),
                     Err(_) => warn!("ZooKeeper did not answer; another replica leads once the session has ended"),
                 }
+                replica.stop().await;
                 inbox.stop().await;
             }
         }

@@ -25,9 +25,10 @@ use crate::mesos::masters::ZooKeeperPath;
 use crate::moved;
 use crate::reach::Reach;
 use crate::seed;
-use crate::store::{self, At, Keeper, Options};
+use crate::store::{self, Keeper, Options};
 use crate::token::{self, Token};
 use crate::zookeeper::Connect;
+use epic_scheduler_core::replica::At;
 
 /// All that a scheduler runs on.
 #[derive(Debug)]

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use epic_scheduler::journal::ring::{self, Append, Next, Ring};
 use epic_scheduler::mesos::masters::Masters;
-use epic_scheduler::store::{At, Held, Standing, standing};
+use epic_scheduler::store::{Held, standing};
 use epic_scheduler::zookeeper::{Connect, Session};
+use epic_scheduler_core::replica::{At, Standing};
 use epic_tests::zookeeper::ZooKeeper;
 
 const SLOTS: u32 = 8;

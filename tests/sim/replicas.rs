@@ -6,7 +6,7 @@ use epic_common::backoff::scramble;
 use epic_scheduler_core::mesos::Subscribe;
 use epic_scheduler_core::request::{RejectionKind, Wish};
 use epic_scheduler_core::state::unit::Task;
-use epic_tests::model::{Process, Replicas, SESSION_TIMEOUT, Step, agents};
+use epic_tests::model::{Crash, Process, Replicas, SESSION_TIMEOUT, Step, agents};
 
 const LIMIT: Duration = Duration::from_secs(1_800);
 /// Histories in a normal run; `EPIC_SIM_RUNS` asks for more, `EPIC_SIM_SEED` for one of them.
@@ -167,6 +167,7 @@ fn interrupted(lands: bool) -> Replicas {
     let mut world = installed();
     let first = world.leader();
     let client = world.ask(first, Wish::Stop, Some("stop-1"));
+    world.perform(Step::Propose(first));
     world.cut(first);
     assert!(!lands || world.land(first));
     world.run_for(SESSION_TIMEOUT * 2);
@@ -245,22 +246,52 @@ fn a_clock_an_hour_off_has_no_effect() {
 }
 
 #[test]
-fn a_leader_that_abdicates_is_followed_by_another_and_nothing_restarts() {
-    let mut world = installed();
-    let (first, epoch) = (world.leader(), world.durable.epoch());
+fn replicas_that_take_turns_follow_one_another_and_nothing_restarts() {
+    let mut world = Replicas::taking_turns(3, agents(4), Some(Duration::from_secs(60)));
+    let wish = world.workers(2);
+    world.insist(&wish);
+    world.until(LIMIT, converged);
     let before = world.mesos.alive();
-    world.abdicate(first);
-    world.until(LIMIT, |world| match world.leading()[..] {
-        [leader] if leader != first => converged(world),
-        _ => Err("nobody else leads".to_owned()),
-    });
-    assert_eq!((world.durable.epoch(), world.mesos.alive()), (epoch + 1, before));
-    let second = world.leader();
-    world.abdicate(second);
-    world.until(LIMIT, |world| match world.leading()[..] {
-        [leader] if leader != second => converged(world),
-        _ => Err("nobody else leads".to_owned()),
-    });
+    for _ in 0..3 {
+        let (leader, epoch) = (world.leader(), world.durable.epoch());
+        world.until(LIMIT, |world| match world.leading()[..] {
+            [another] if another != leader => converged(world),
+            _ => Err("nobody else leads".to_owned()),
+        });
+        assert_eq!((world.durable.epoch(), world.mesos.alive()), (epoch + 1, before.clone()));
+    }
+}
+
+/// Two replicas install a platform, then one of them dies at an output of its machine, and comes back.
+fn installed_with_a_crash(crash_at: Option<(usize, Crash)>, turns: Option<Duration>) -> Replicas {
+    let mut world = Replicas::taking_turns(2, agents(4), turns);
+    world.crash_at = crash_at;
+    let wish = world.workers(2);
+    world.insist(&wish);
+    world.until(LIMIT, converged);
+    let epoch = world.durable.epoch();
+    if turns.is_some() {
+        world.until(
+            LIMIT,
+            |world| if world.durable.epoch() > epoch { converged(world) } else { Err("no turn".to_owned()) },
+        );
+    }
+    let found = (world.durable.identity.frameworks_chosen, world.ran());
+    assert_eq!(found, (1, 3), "{crash_at:?}: something that ran was started again");
+    world
+}
+
+#[test]
+fn replicas_survive_a_crash_at_every_output_of_their_machines() {
+    let turns = Some(Duration::from_secs(60));
+    let outputs = installed_with_a_crash(None, turns).outputs;
+    assert!(outputs > 100, "only {outputs} outputs");
+    for at in 1..=outputs {
+        for crash in [Crash::Before, Crash::After] {
+            let world = installed_with_a_crash(Some((at, crash)), turns);
+            assert_eq!(world.crash_at, None, "nobody died at output {at}");
+        }
+    }
 }
 
 #[test]
@@ -282,7 +313,8 @@ fn every_random_history_of_replicas_converges_once_faults_stop() {
 
 fn history(seed: u64) -> Replicas {
     let mut dice = Dice(seed << 20);
-    let mut world = Replicas::new(2 + dice.below(2), agents(5));
+    let turns = [None, None, None, Some(Duration::from_secs(30))][dice.below(4)];
+    let mut world = Replicas::taking_turns(2 + dice.below(2), agents(5), turns);
     for replica in &mut world.all {
         replica.skew = [0, 0, HOUR, -HOUR][dice.below(4)];
     }
@@ -330,8 +362,7 @@ fn wish_of(world: &mut Replicas, dice: &mut Dice) {
 
 fn fault(world: &mut Replicas, dice: &mut Dice) {
     let who = dice.below(world.all.len());
-    match dice.below(16) {
-        15 => world.abdicate(who),
+    match dice.below(15) {
         0 => world.kill(who),
         1 | 2 => world.restart(who),
         3 => world.stop(who),

@@ -14,6 +14,8 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// Three replicas, whose leader has just launched `worker-2.1`, the fourth task, which is in this state.
 fn launching(state: TaskState) -> Replicas {
     let mut world = installed();
+    // The leader has led since before the others were there.
+    world.run_for(Duration::from_secs(6));
     let wish = world.workers(3);
     world.insist(&wish);
     world.until(LIMIT, |world| {

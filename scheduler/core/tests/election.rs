@@ -8,7 +8,7 @@ use std::time::Duration;
 use epic_common::backoff::{Backoff, scramble};
 use epic_common::machine::Machine;
 use epic_common::time::Timestamp;
-use epic_scheduler_core::replica::election::{Ask, Election, Input, Output};
+use epic_scheduler_core::replica::election::{Answer, Ask, Election, Input, Output, Question};
 
 const RETRY: Backoff = Backoff { first: Duration::from_millis(100), most: Duration::from_secs(2) };
 
@@ -16,16 +16,25 @@ fn name(number: u64) -> String {
     format!("candidate-{number:010}")
 }
 
+const fn answered(ask: u64, answer: Answer) -> Input {
+    Input::Answered(Ask(ask), answer)
+}
+
+const fn asks(ask: u64, question: Question) -> Output {
+    Output::Ask(Ask(ask), question)
+}
+
 fn created(ask: u64, number: u64) -> Input {
-    Input::Created { ask: Ask(ask), name: name(number) }
+    answered(ask, Answer::Created(name(number)))
 }
 
 fn candidates(ask: u64, own: Option<u64>, all: &[u64]) -> Input {
-    Input::Candidates { ask: Ask(ask), own: own.map(name), names: all.iter().copied().map(name).collect() }
+    let names = all.iter().copied().map(name).collect();
+    answered(ask, Answer::Candidates { own: own.map(name), names })
 }
 
 fn watch(ask: u64, predecessor: u64) -> Output {
-    Output::Watch { ask: Ask(ask), predecessor: name(predecessor) }
+    asks(ask, Question::Watch(name(predecessor)))
 }
 
 /// Gives each input in turn, a second apart and polled until quiet, and compares what comes out of each.
@@ -44,8 +53,8 @@ fn check(steps: Vec<(Input, Vec<Output>)>) -> Election {
 /// The steps to a lead as number 7.
 fn chosen() -> Vec<(Input, Vec<Output>)> {
     vec![
-        (Input::Connected, vec![Output::Create(Ask(1))]),
-        (created(1, 7), vec![Output::List(Ask(2))]),
+        (Input::Connected, vec![asks(1, Question::Create)]),
+        (created(1, 7), vec![asks(2, Question::List)]),
         (candidates(2, Some(7), &[9, 7]), vec![Output::Claim]),
     ]
 }
@@ -65,13 +74,13 @@ fn the_first_candidate_claims() {
 #[test]
 fn whoever_is_not_first_watches_only_its_predecessor() {
     let election = check(vec![
-        (Input::Connected, vec![Output::Create(Ask(1))]),
-        (created(1, 12), vec![Output::List(Ask(2))]),
+        (Input::Connected, vec![asks(1, Question::Create)]),
+        (created(1, 12), vec![asks(2, Question::List)]),
         (candidates(2, Some(12), &[13, 9, 12, 2]), vec![watch(3, 9)]),
-        (Input::PredecessorGone { ask: Ask(3) }, vec![Output::List(Ask(4))]),
+        (answered(3, Answer::PredecessorGone), vec![asks(4, Question::List)]),
         (candidates(4, Some(12), &[2, 13, 12]), vec![watch(5, 2)]),
-        (Input::PredecessorGone { ask: Ask(3) }, vec![]),
-        (Input::PredecessorGone { ask: Ask(5) }, vec![Output::List(Ask(6))]),
+        (answered(3, Answer::PredecessorGone), vec![]),
+        (answered(5, Answer::PredecessorGone), vec![asks(6, Question::List)]),
         (candidates(6, Some(12), &[13, 12]), vec![Output::Claim]),
     ]);
     assert!(election.is_chosen());
@@ -80,14 +89,11 @@ fn whoever_is_not_first_watches_only_its_predecessor() {
 #[test]
 fn candidates_are_ordered_by_number_and_not_by_letters() {
     let names = ["candidate-10000000000", "candidate-9999999999", "candidate-x", "other-1", "candidate-"];
-    let listed = Input::Candidates {
-        ask: Ask(2),
-        own: Some(names[0].to_owned()),
-        names: names.iter().map(|name| (*name).to_owned()).collect(),
-    };
+    let all = names.iter().map(|name| (*name).to_owned()).collect();
+    let listed = answered(2, Answer::Candidates { own: Some(names[0].to_owned()), names: all });
     check(vec![
-        (Input::Connected, vec![Output::Create(Ask(1))]),
-        (created(1, 10_000_000_000), vec![Output::List(Ask(2))]),
+        (Input::Connected, vec![asks(1, Question::Create)]),
+        (created(1, 10_000_000_000), vec![asks(2, Question::List)]),
         (listed, vec![watch(3, 9_999_999_999)]),
     ]);
 }
@@ -115,9 +121,9 @@ fn an_expired_leader_stands_down_and_queues_up_anew() {
             (Input::Expired, vec![Output::StandDown]),
             (Input::Expired, vec![]),
             (candidates(2, Some(7), &[7]), vec![]),
-            (Input::Connected, vec![Output::Create(Ask(6))]),
+            (Input::Connected, vec![asks(6, Question::Create)]),
             (created(1, 7), vec![]),
-            (created(6, 11), vec![Output::List(Ask(7))]),
+            (created(6, 11), vec![asks(7, Question::List)]),
             (candidates(7, Some(11), &[9, 11]), vec![watch(8, 9)]),
         ],
     );
@@ -127,12 +133,12 @@ fn an_expired_leader_stands_down_and_queues_up_anew() {
 #[test]
 fn a_standby_looks_again_after_a_break() {
     check(vec![
-        (Input::Connected, vec![Output::Create(Ask(1))]),
-        (created(1, 12), vec![Output::List(Ask(2))]),
+        (Input::Connected, vec![asks(1, Question::Create)]),
+        (created(1, 12), vec![asks(2, Question::List)]),
         (candidates(2, Some(12), &[9, 12]), vec![watch(3, 9)]),
         (Input::Disconnected, vec![]),
-        (Input::PredecessorGone { ask: Ask(3) }, vec![]),
-        (Input::Connected, vec![Output::List(Ask(5))]),
+        (answered(3, Answer::PredecessorGone), vec![]),
+        (Input::Connected, vec![asks(5, Question::List)]),
         (candidates(5, Some(12), &[12]), vec![Output::Claim]),
     ]);
 }
@@ -140,27 +146,27 @@ fn a_standby_looks_again_after_a_break() {
 #[test]
 fn a_creation_whose_answer_was_lost_is_looked_for_before_another_is_made() {
     check(vec![
-        (Input::Connected, vec![Output::Create(Ask(1))]),
-        (Input::CreateFailed { ask: Ask(1) }, vec![]),
-        (Input::Connected, vec![Output::List(Ask(3))]),
+        (Input::Connected, vec![asks(1, Question::Create)]),
+        (answered(1, Answer::CreateFailed), vec![]),
+        (Input::Connected, vec![asks(3, Question::List)]),
         (candidates(3, Some(4), &[4]), vec![Output::Claim]),
     ]);
     check(vec![
-        (Input::Connected, vec![Output::Create(Ask(1))]),
-        (Input::CreateFailed { ask: Ask(1) }, vec![]),
-        (Input::Connected, vec![Output::List(Ask(3))]),
-        (candidates(3, None, &[2]), vec![Output::Create(Ask(4))]),
+        (Input::Connected, vec![asks(1, Question::Create)]),
+        (answered(1, Answer::CreateFailed), vec![]),
+        (Input::Connected, vec![asks(3, Question::List)]),
+        (candidates(3, None, &[2]), vec![asks(4, Question::Create)]),
     ]);
 }
 
 #[test]
 fn a_candidate_that_somebody_removed_is_made_anew_but_not_at_once() {
     check(vec![
-        (Input::Connected, vec![Output::Create(Ask(1))]),
-        (created(1, 4), vec![Output::List(Ask(2))]),
+        (Input::Connected, vec![asks(1, Question::Create)]),
+        (created(1, 4), vec![asks(2, Question::List)]),
         (candidates(2, None, &[]), vec![]),
-        (Input::Connected, vec![Output::List(Ask(4))]),
-        (candidates(4, None, &[]), vec![Output::Create(Ask(5))]),
+        (Input::Connected, vec![asks(4, Question::List)]),
+        (candidates(4, None, &[]), vec![asks(5, Question::Create)]),
     ]);
 }
 
@@ -170,7 +176,7 @@ fn a_deposed_leader_stands_down_and_may_be_chosen_again() {
         chosen(),
         vec![
             (Input::Deposed, vec![Output::StandDown]),
-            (Input::Deposed, vec![Output::List(Ask(5))]),
+            (Input::Deposed, vec![asks(5, Question::List)]),
             (candidates(5, Some(7), &[7, 9]), vec![Output::Claim]),
         ],
     );
@@ -181,17 +187,19 @@ fn retries_wait_longer_each_time_and_no_more_than_the_longest() {
     let mut election = Election::new(RETRY);
     let mut now = Timestamp(0);
     election.handle(now, Input::Connected);
-    assert_eq!(election.poll(now), Some(Output::Create(Ask(1))));
-    election.handle(now, Input::CreateFailed { ask: Ask(1) });
+    assert_eq!(election.poll(now), Some(asks(1, Question::Create)));
+    election.handle(now, answered(1, Answer::CreateFailed));
     for failures in 1..12 {
         assert_eq!(election.poll(now), None);
         let due = election.deadline().unwrap();
         let wait = due.since(now);
         assert!(wait > RETRY.delay(failures) / 2 && wait <= RETRY.delay(failures), "{wait:?} after {failures}");
         now = due;
-        let Some(Output::List(ask)) = election.poll(now) else { panic!("nothing is tried at the deadline") };
+        let Some(Output::Ask(ask, Question::List)) = election.poll(now) else {
+            panic!("nothing is tried at the deadline")
+        };
         assert_eq!(election.deadline(), None);
-        election.handle(now, Input::ListFailed { ask });
+        election.handle(now, Input::Answered(ask, Answer::ListFailed));
     }
 }
 
@@ -212,7 +220,7 @@ struct Replica {
     connected: bool,
     /// Whether the session has ended and the replica doesn't know yet.
     is_over: bool,
-    asked: VecDeque<Output>,
+    asked: VecDeque<(Ask, Question)>,
     heard: VecDeque<Input>,
     watched: Vec<(Ask, String)>,
     leads: Option<String>,
@@ -242,9 +250,7 @@ impl Field {
         while let Some(output) = self.replicas[who].election.poll(self.now) {
             let replica = &mut self.replicas[who];
             match output {
-                Output::Create(_) | Output::List(_) | Output::Watch { .. } | Output::Withdraw { .. } => {
-                    replica.asked.push_back(output);
-                }
+                Output::Ask(ask, question) => replica.asked.push_back((ask, question)),
                 Output::Claim => self.claimed(who),
                 Output::Pause | Output::Resume => assert!(replica.leads.is_some(), "it never led"),
                 Output::StandDown => assert!(replica.leads.take().is_some(), "it never led"),
@@ -268,40 +274,36 @@ impl Field {
 
     /// Carries out what a replica asked for first; `answered` says whether the answer arrives.
     fn carry_out(&mut self, who: usize, answered: bool) {
-        let Some(output) = self.replicas[who].asked.pop_front() else { return };
+        let Some((ask, question)) = self.replicas[who].asked.pop_front() else { return };
         let replica = &self.replicas[who];
         let works = replica.connected && !replica.is_over;
         let mine = (who, replica.session);
-        let answer = match output {
-            Output::Create(ask) => {
+        let answer = match question {
+            Question::Create => {
                 if works {
                     self.next += 1;
                     self.directory.insert(self.next, mine);
                 }
-                let made = Input::Created { ask, name: name(self.next) };
-                if works && answered { made } else { Input::CreateFailed { ask } }
+                if works && answered { Answer::Created(name(self.next)) } else { Answer::CreateFailed }
             }
-            Output::List(ask) if works && answered => {
+            Question::List if works && answered => {
                 let own = self.directory.iter().find(|(_, made)| **made == mine).map(|(number, _)| name(*number));
-                Input::Candidates { ask, own, names: self.directory.keys().rev().copied().map(name).collect() }
+                Answer::Candidates { own, names: self.directory.keys().rev().copied().map(name).collect() }
             }
-            Output::Withdraw { ask, own } => {
+            Question::Withdraw(own) => {
                 if works {
                     self.directory.retain(|number, _| name(*number) != own);
                     self.notice();
                 }
-                Input::Withdrawn { ask }
+                Answer::Withdrawn
             }
-            Output::Watch { ask, predecessor } if works && answered => {
+            Question::Watch(predecessor) if works && answered => {
                 self.replicas[who].watched.push((ask, predecessor));
                 return self.notice();
             }
-            Output::List(ask) | Output::Watch { ask, .. } => Input::ListFailed { ask },
-            Output::Claim | Output::Pause | Output::Resume | Output::StandDown => {
-                unreachable!("nobody is asked for it")
-            }
+            Question::List | Question::Watch(_) => Answer::ListFailed,
         };
-        self.replicas[who].heard.push_back(answer);
+        self.replicas[who].heard.push_back(Input::Answered(ask, answer));
     }
 
     /// Tells each one that watches a candidate which is gone.
@@ -309,7 +311,7 @@ impl Field {
         let there: Vec<_> = self.directory.keys().copied().map(name).collect();
         for replica in self.replicas.iter_mut().filter(|replica| replica.connected) {
             let gone = replica.watched.extract_if(.., |(_, watched)| !there.contains(watched));
-            replica.heard.extend(gone.map(|(ask, _)| Input::PredecessorGone { ask }));
+            replica.heard.extend(gone.map(|(ask, _)| Input::Answered(ask, Answer::PredecessorGone)));
         }
     }
 
@@ -399,14 +401,14 @@ fn in_any_order_nobody_claims_before_a_lower_one_and_one_leads_at_last() {
 
 #[test]
 fn who_abdicates_goes_to_the_end_of_the_line() {
-    let withdraw = Output::Withdraw { ask: Ask(4), own: name(7) };
+    let withdraw = asks(4, Question::Withdraw(name(7)));
     then(
         chosen(),
         vec![
             (Input::Abdicate, vec![Output::StandDown, withdraw]),
-            (Input::Withdrawn { ask: Ask(4) }, vec![Output::List(Ask(5))]),
-            (candidates(5, None, &[9]), vec![Output::Create(Ask(6))]),
-            (created(6, 10), vec![Output::List(Ask(7))]),
+            (answered(4, Answer::Withdrawn), vec![asks(5, Question::List)]),
+            (candidates(5, None, &[9]), vec![asks(6, Question::Create)]),
+            (created(6, 10), vec![asks(7, Question::List)]),
             (candidates(7, Some(10), &[9, 10]), vec![watch(8, 9)]),
         ],
     );
@@ -414,14 +416,14 @@ fn who_abdicates_goes_to_the_end_of_the_line() {
 
 #[test]
 fn who_could_not_withdraw_claims_again() {
-    let withdraw = Output::Withdraw { ask: Ask(4), own: name(7) };
+    let withdraw = asks(4, Question::Withdraw(name(7)));
     then(
         chosen(),
         vec![
             (Input::Abdicate, vec![Output::StandDown, withdraw]),
-            (Input::Withdrawn { ask: Ask(4) }, vec![Output::List(Ask(5))]),
+            (answered(4, Answer::Withdrawn), vec![asks(5, Question::List)]),
             (candidates(5, Some(7), &[7, 9]), vec![Output::Claim]),
         ],
     );
-    check(vec![(Input::Connected, vec![Output::Create(Ask(1))]), (Input::Abdicate, vec![])]);
+    check(vec![(Input::Connected, vec![asks(1, Question::Create)]), (Input::Abdicate, vec![])]);
 }

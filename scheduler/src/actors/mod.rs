@@ -4,5 +4,4 @@ pub mod journal;
 pub mod link;
 pub mod replica;
 pub mod supply;
-mod work;
 pub mod world;

@@ -14,7 +14,6 @@ use epic_scheduler_core::state::State;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::work::sleep_for;
 use crate::artifacts::receive::Kind;
 use crate::artifacts::{Artifact, Artifacts};
 use crate::chain;
@@ -160,6 +159,14 @@ async fn hand_over(holders: Holders) {
             () = sleep_for(wait) => {}
             Ok(()) = offers.changed() => {}
         }
+    }
+}
+
+/// Waits so long, for ever if there is no need to wake.
+async fn sleep_for(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
     }
 }
 

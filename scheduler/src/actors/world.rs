@@ -124,7 +124,8 @@ impl World {
             match journal.send(Append { batch, bytes }).await {
                 Ok(Ok(Appended { snapshot_due })) => {
                     batches.borrow_mut().snapshot_due |= snapshot_due;
-                    durable(first, &entries, &append, &inbox).await;
+                    durable(&entries, &append);
+                    inbox.put(Input::Committed(first)).await.ok();
                 }
                 Ok(Err(failure)) => {
                     error!(error = &failure as &dyn std::error::Error, batch, "cannot append");
@@ -241,17 +242,15 @@ impl Batches {
 /// Hands a batch to the replica, which says when it is durable; if leadership is lost meanwhile, the journal says later
 /// what became of it.
 fn share(replica: mpsc::Sender<Proposal>, first: Index, entries: Vec<Entry>) {
-    let proposal = Proposal { first, entries, append: metrics::Append::begin() };
     // Whoever took part has ended only if the process ends.
-    actix::spawn(async move { replica.send(proposal).await.ok() });
+    actix::spawn(async move { replica.send(Proposal { first, entries }).await.ok() });
 }
 
-/// Tells what follows from a batch that is durable.
-pub(super) async fn durable(first: Index, entries: &[Entry], append: &metrics::Append, inbox: &Inbox<Input>) {
+/// Takes note of a batch that is durable, before the director knows.
+pub(super) fn durable(entries: &[Entry], append: &metrics::Append) {
     metrics::committed(entries, append.elapsed());
     log(entries);
     crash_points(entries);
-    inbox.put(Input::Committed(first)).await.ok();
 }
 
 /// At most one batch is on its way, so few are ever looked for.

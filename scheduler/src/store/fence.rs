@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::Error;
 use super::error::Flaw;
-use super::held::{At, Held};
+use super::held::Held;
 use crate::journal::disk;
+use epic_scheduler_core::replica::At;
 
 /// What is known to be durable; the file may say too little, never too much.
 #[derive(Debug)]

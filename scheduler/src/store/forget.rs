@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::Error;
 use super::fence::Fence;
-use super::held::At;
 use super::{NAME, disk};
+use epic_scheduler_core::replica::At;
 
 /// Tells whether a state directory has a store, or had one that is gone.
 pub(crate) fn is_there(state_dir: &Path) -> bool {

@@ -1,17 +1,8 @@
 //! What a store held when it was opened.
 
-use crate::journal::{Recovered, Snapshot};
+use epic_scheduler_core::replica::At;
 
-/// A place in a journal.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct At {
-    /// Tells this journal from all others, see `Ring::id`.
-    pub journal: String,
-    /// The last batch.
-    pub batch: u64,
-    /// The epoch that the state has after it.
-    pub epoch: u64,
-}
+use crate::journal::{Recovered, Snapshot};
 
 /// A whole copy of a journal up to one of its batches.
 #[derive(Clone, Debug, PartialEq, Eq)]

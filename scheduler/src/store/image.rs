@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::Flaw;
-use super::held::{At, Held};
+use super::held::Held;
 use super::layout::{
     ACCOUNT, Account, Base, COUNT_BYTES, Key, count, pieces, read_account, seal, unseal, write_account,
 };
 use super::{Change, Error, Store};
+use epic_scheduler_core::replica::At;
 
 /// A copy that is open for writing.
 #[derive(Debug)]

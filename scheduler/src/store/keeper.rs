@@ -14,13 +14,14 @@ use super::error::Flaw;
 use super::examine::{Checker, Verdict, set_aside};
 use super::fence::Fence;
 use super::health::Health;
-use super::held::{At, Held};
+use super::held::Held;
 use super::image::Batch;
 use super::queue::Shared;
 use super::sled::Sled;
 use super::writer::Writer;
 use super::{Error, NAME};
 use crate::chain;
+use epic_scheduler_core::replica::At;
 
 /// Keeps a copy of a journal in a store, behind whoever follows the journal.
 ///

@@ -27,10 +27,10 @@ use crate::journal::disk;
 pub use error::Error;
 pub use examine::Checker;
 pub use health::{Condition, Health};
-pub use held::{At, Held};
+pub use held::Held;
 pub use keeper::{Keeper, Options};
 pub use read::read;
-pub use standing::{Standing, standing};
+pub use standing::standing;
 
 /// The directory below the state directory.
 pub const NAME: &str = "store";

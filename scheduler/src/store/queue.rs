@@ -8,8 +8,8 @@ use epic_scheduler_core::state::State;
 use tokio::sync::watch;
 
 use super::health::{Condition, Health};
-use super::held::At;
 use super::image::Batch;
+use epic_scheduler_core::replica::At;
 
 /// What keeper and writer share. The lock is held for moments only, never while the disk works.
 #[derive(Debug)]

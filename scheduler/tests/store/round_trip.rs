@@ -3,7 +3,8 @@
 use std::fs;
 
 use epic_scheduler::journal::Recovered;
-use epic_scheduler::store::{self, At, Condition, Error, Keeper};
+use epic_scheduler::store::{self, Condition, Error, Keeper};
+use epic_scheduler_core::replica::At;
 
 use crate::support::{History, JOURNAL, assert_is_true, at, checker, close, fast_dir, filled, options, until};
 

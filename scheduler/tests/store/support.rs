@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use epic_common::time::Timestamp;
 use epic_scheduler::journal::codec;
-use epic_scheduler::store::{At, Checker, Condition, Health, Held, Keeper, Options};
+use epic_scheduler::store::{Checker, Condition, Health, Held, Keeper, Options};
+use epic_scheduler_core::replica::At;
 use epic_scheduler_core::state::State;
 use epic_scheduler_core::state::entry::{Entry, Fact};
 use tempfile::TempDir;

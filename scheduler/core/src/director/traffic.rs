@@ -33,7 +33,7 @@ pub enum Input {
     Time {
         /// Where the journal is kept.
         journal: Timestamp,
-        /// At the same moment, or a little before, by this scheduler's clock.
+        /// At the same moment, or a little after, by this scheduler's clock: never is a time written that is yet to come.
         clock: Timestamp,
     },
     /// For so long a barrier is young enough: a third of the time-out that the coordination service has agreed to.

@@ -8,21 +8,9 @@ use epic_common::backoff::Backoff;
 use epic_common::machine::Machine;
 use epic_common::time::Timestamp;
 
-use crate::state::State;
-use crate::state::entry::{Entry, Fact};
-
 /// Names a question until it is answered; answers to older ones are void.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ask(pub u64);
-
-/// Returns what a replica appends to the journal's end, which is `state`, to lead from there on.
-///
-/// `time` is the time where the journal is kept. It is for the journal to say whether the claim stands.
-#[must_use]
-pub fn claim(state: &State, time: Timestamp, replica: &str, advertise: &str) -> Entry {
-    let (replica, advertise) = (replica.to_owned(), advertise.to_owned());
-    Entry { at: time.max(state.at), fact: Fact::LeaderClaimed { epoch: state.epoch() + 1, replica, advertise } }
-}
 
 /// What happens to the election.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,65 +25,50 @@ pub enum Input {
     Deposed,
     /// We have led for long enough: it is another one's turn, if there is one.
     Abdicate,
-    /// Our candidate is gone, as we wanted, or nobody knows.
-    Withdrawn {
-        /// The question.
-        ask: Ask,
-    },
-    /// A candidate has been made.
-    Created {
-        /// The question.
-        ask: Ask,
-        /// Its name, `candidate-<number>`.
-        name: String,
-    },
+    /// A question was answered.
+    Answered(Ask, Answer),
+}
+
+/// What is asked of the coordination service; each question takes the place of the one before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Make a candidate that ends with the session.
+    Create,
+    /// List the candidates, and say which is of this session.
+    List,
+    /// Say `PredecessorGone` once the candidate of this name, which is the one before ours, is gone, also if it is already.
+    Watch(String),
+    /// Remove our candidate, which has this name, so that another one is first in line.
+    Withdraw(String),
+}
+
+/// What the coordination service answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A candidate of this name, `candidate-<number>`, has been made.
+    Created(String),
     /// A candidate could not be made, or nobody knows whether it was.
-    CreateFailed {
-        /// The question.
-        ask: Ask,
-    },
+    CreateFailed,
     /// These are the candidates.
     Candidates {
-        /// The question.
-        ask: Ask,
         /// The one of this session, if it has one; it may stem from a creation whose answer was lost.
         own: Option<String>,
         /// All of them, in any order.
         names: Vec<String>,
     },
     /// The predecessor that is watched is gone.
-    PredecessorGone {
-        /// The watch.
-        ask: Ask,
-    },
+    PredecessorGone,
     /// The candidates can't be listed, or the predecessor can't be watched.
-    ListFailed {
-        /// The question.
-        ask: Ask,
-    },
+    ListFailed,
+    /// Our candidate is gone, as we wanted, or nobody knows.
+    Withdrawn,
 }
 
 /// What the election wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Make a candidate that ends with the session.
-    Create(Ask),
-    /// List the candidates, and say which is of this session.
-    List(Ask),
-    /// Say `PredecessorGone` once this one is gone, also if it is already.
-    Watch {
-        /// The watch; it ends with the next question.
-        ask: Ask,
-        /// The name of the candidate before ours.
-        predecessor: String,
-    },
-    /// Remove our candidate, so that another one is first in line.
-    Withdraw {
-        /// The question.
-        ask: Ask,
-        /// Its name.
-        own: String,
-    },
+    /// Ask the coordination service.
+    Ask(Ask, Question),
     /// Nobody is before us: become the leader.
     Claim,
     /// Whether we lead can't be known: stop acting at once, and keep everything.
@@ -168,6 +141,11 @@ impl Election {
         self.stage == Stage::Leading
     }
 
+    fn question(&mut self, question: Question) {
+        let ask = self.next_ask();
+        self.outputs.push_back(Output::Ask(ask, question));
+    }
+
     /// Makes every open question void.
     const fn next_ask(&mut self) -> Ask {
         self.ask = Ask(self.ask.0 + 1);
@@ -177,14 +155,12 @@ impl Election {
     fn create(&mut self) {
         self.own = None;
         self.stage = Stage::Creating;
-        let ask = self.next_ask();
-        self.outputs.push_back(Output::Create(ask));
+        self.question(Question::Create);
     }
 
     fn list(&mut self) {
         self.stage = Stage::Listing;
-        let ask = self.next_ask();
-        self.outputs.push_back(Output::List(ask));
+        self.question(Question::List);
     }
 
     /// Lists again after a while: a creation whose answer was lost may have made a candidate all the same.
@@ -241,8 +217,42 @@ impl Election {
         let Some(own) = self.own.clone().filter(|_| self.is_chosen() && self.session == Session::Up) else { return };
         self.outputs.push_back(Output::StandDown);
         self.stage = Stage::Withdrawing;
-        let ask = self.next_ask();
-        self.outputs.push_back(Output::Withdraw { ask, own });
+        self.question(Question::Withdraw(own));
+    }
+
+    fn answered(&mut self, now: Timestamp, answer: Answer) {
+        match (self.stage, answer) {
+            // Whether it is gone or not, the list tells.
+            (Stage::Withdrawing, Answer::Withdrawn) => {
+                self.own = None;
+                self.list();
+            }
+            (Stage::Creating, Answer::Created(name)) => {
+                self.own = Some(name);
+                self.list();
+            }
+            (Stage::Listing, Answer::Candidates { own, names }) => self.candidates(now, own, names),
+            (Stage::Watching, Answer::PredecessorGone) => self.list(),
+            (Stage::Creating, Answer::CreateFailed) | (Stage::Listing | Stage::Watching, Answer::ListFailed) => {
+                self.failed(now);
+            }
+            // It is no answer to what was asked.
+            (
+                Stage::Idle
+                | Stage::Creating
+                | Stage::Withdrawing
+                | Stage::Listing
+                | Stage::Watching
+                | Stage::Waiting(_)
+                | Stage::Leading,
+                Answer::Created(_)
+                | Answer::CreateFailed
+                | Answer::Candidates { .. }
+                | Answer::PredecessorGone
+                | Answer::ListFailed
+                | Answer::Withdrawn,
+            ) => {}
+        }
     }
 
     fn candidates(&mut self, now: Timestamp, own: Option<String>, names: Vec<String>) {
@@ -261,8 +271,7 @@ impl Election {
             }
             Some((_, predecessor)) => {
                 self.stage = Stage::Watching;
-                let ask = self.next_ask();
-                self.outputs.push_back(Output::Watch { ask, predecessor });
+                self.question(Question::Watch(predecessor));
             }
         }
     }
@@ -279,29 +288,9 @@ impl Machine for Election {
             Input::Expired => self.expired(),
             Input::Deposed => self.deposed(now),
             Input::Abdicate => self.abdicate(),
-            // Whether it is gone or not, the list tells.
-            Input::Withdrawn { ask } if ask == self.ask && self.stage == Stage::Withdrawing => {
-                self.own = None;
-                self.list();
-            }
-            Input::Created { ask, name } if ask == self.ask && self.stage == Stage::Creating => {
-                self.own = Some(name);
-                self.list();
-            }
-            Input::CreateFailed { ask } if ask == self.ask && self.stage == Stage::Creating => self.failed(now),
-            Input::Candidates { ask, own, names } if ask == self.ask && self.stage == Stage::Listing => {
-                self.candidates(now, own, names);
-            }
-            Input::PredecessorGone { ask } if ask == self.ask && self.stage == Stage::Watching => self.list(),
-            Input::ListFailed { ask } if ask == self.ask && matches!(self.stage, Stage::Listing | Stage::Watching) => {
-                self.failed(now);
-            }
-            Input::Created { .. }
-            | Input::CreateFailed { .. }
-            | Input::Candidates { .. }
-            | Input::PredecessorGone { .. }
-            | Input::Withdrawn { .. }
-            | Input::ListFailed { .. } => {}
+            Input::Answered(ask, answer) if ask == self.ask => self.answered(now, answer),
+            // What was asked before is void.
+            Input::Answered(..) => {}
         }
     }
 

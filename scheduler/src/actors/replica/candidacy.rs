@@ -1,24 +1,45 @@
 //! What the election asks of ZooKeeper, carried out.
 
+use std::rc::Rc;
+
 use epic_common::time::Timestamp;
-use epic_scheduler_core::replica::election::{Ask, Input};
+use epic_scheduler_core::replica::Peer;
+use epic_scheduler_core::replica::election::{Answer, Question};
 use tracing::warn;
 
+use super::NO_SESSION;
 use crate::chain;
-use crate::peers::Peer;
+use crate::journal::ring::Ring;
+use crate::peers;
 use crate::zookeeper::{Error, Kind, Node, Refusal, Session};
 
 /// Where candidates are.
 const ELECTION: &str = "/election";
 
-/// Makes a candidate of this session.
-pub(super) async fn create(session: &Session, ask: Ask, own: &Peer) -> Input {
-    let about = serde_json::to_vec(own).expect("numbers and text are always JSON");
-    match session.create(&format!("{ELECTION}/candidate-"), &about, Kind::Numbered).await {
-        Ok(number) => Input::Created { ask, name: format!("candidate-{number:010}") },
+/// Carries out what the election asks; without a session nothing can be.
+pub(super) async fn answer(ring: Option<Rc<Ring>>, question: Question, own: &Peer) -> Answer {
+    let session = ring.as_ref().map(|ring| ring.session());
+    match (question, session) {
+        (Question::Create, Some(session)) => create(session, own).await,
+        (Question::Create, None) => Answer::CreateFailed,
+        (Question::List, Some(session)) => list(session).await,
+        (Question::Watch(predecessor), Some(session)) => gone(session, &predecessor).await,
+        (Question::List | Question::Watch(_), None) => Answer::ListFailed,
+        (Question::Withdraw(name), session) => {
+            if let Some(session) = session {
+                withdraw(session, &name).await;
+            }
+            Answer::Withdrawn
+        }
+    }
+}
+
+async fn create(session: &Session, own: &Peer) -> Answer {
+    match session.create(&format!("{ELECTION}/candidate-"), &peers::written(own), Kind::Numbered).await {
+        Ok(number) => Answer::Created(format!("candidate-{number:010}")),
         Err(error) => {
             warn!(error = chain(&error), "no candidate");
-            Input::CreateFailed { ask }
+            Answer::CreateFailed
         }
     }
 }
@@ -29,27 +50,24 @@ pub(super) async fn create(session: &Session, ask: Ask, own: &Peer) -> Input {
 ///
 /// A server's refusal, such as that the candidate is gone; or no answer.
 pub(super) async fn time(session: &Session, candidate: &str, own: &Peer) -> Result<Timestamp, Error> {
-    let about = serde_json::to_vec(own).expect("numbers and text are always JSON");
-    let path = format!("{ELECTION}/{candidate}");
+    let (path, about) = (format!("{ELECTION}/{candidate}"), peers::written(own));
     let written = session.surely(async || session.write(&path, &about, None).await).await?;
     Ok(written.modified)
 }
 
-/// Removes the candidate of this session.
-pub(super) async fn withdraw(session: &Session, ask: Ask, own: &str) -> Input {
+async fn withdraw(session: &Session, own: &str) {
     if let Err(error) = session.surely(async || session.delete(&format!("{ELECTION}/{own}")).await).await {
         warn!(error = chain(&error), "the candidate stays");
     }
-    Input::Withdrawn { ask }
 }
 
 /// Lists the candidates, and says which is of this session.
-pub(super) async fn list(session: &Session, ask: Ask) -> Input {
+async fn list(session: &Session) -> Answer {
     match listed(session).await {
-        Ok((own, names)) => Input::Candidates { ask, own, names },
+        Ok((own, names)) => Answer::Candidates { own, names },
         Err(error) => {
             warn!(error = chain(&error), "candidates can't be listed");
-            Input::ListFailed { ask }
+            Answer::ListFailed
         }
     }
 }
@@ -101,32 +119,37 @@ async fn read(session: &Session, name: &str) -> Result<Candidate, Error> {
 /// # Errors
 ///
 /// A server's refusal, or no answer.
-pub(super) async fn peers(session: &Session) -> Result<Vec<Peer>, Error> {
+pub(super) async fn peers(ring: Option<Rc<Ring>>) -> Result<Vec<Peer>, String> {
+    let ring = ring.ok_or_else(|| NO_SESSION.to_owned())?;
+    taking_part(ring.session()).await.map_err(|error| chain(&error))
+}
+
+async fn taking_part(session: &Session) -> Result<Vec<Peer>, Error> {
     let mut names = session.surely(async || session.children(ELECTION).await).await?;
     names.sort_unstable();
-    let mut peers = Vec::new();
+    let mut found = Vec::new();
     for name in names.iter().take(PEERS_MAX) {
         if let Candidate::Known(node) = read(session, name).await?
-            && let Ok(peer) = serde_json::from_slice::<Peer>(&node.bytes)
+            && let Some(peer) = peers::read(&node.bytes)
             && node.owner != 0
         {
-            peers.push(peer);
+            found.push(peer);
         }
     }
-    Ok(peers)
+    Ok(found)
 }
 
 /// Waits until a candidate is gone.
-pub(super) async fn gone(session: Session, ask: Ask, predecessor: String) -> Input {
+async fn gone(session: &Session, predecessor: &str) -> Answer {
     let path = format!("{ELECTION}/{predecessor}");
     loop {
         let watch = match session.exists_and_watch(&path).await {
             Ok((true, watch)) => watch,
-            Ok((false, _)) => return Input::PredecessorGone { ask },
-            Err(_) => return Input::ListFailed { ask },
+            Ok((false, _)) => return Answer::PredecessorGone,
+            Err(_) => return Answer::ListFailed,
         };
         if watch.changed().await.is_err() {
-            return Input::ListFailed { ask };
+            return Answer::ListFailed;
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Several replicas over one journal, one `ZooKeeper` and one Mesos, with everything that is on its way between them.
 
+mod coordination;
 mod faults;
+mod journal;
 mod run;
 mod step;
 mod zookeeper;
@@ -8,20 +10,24 @@ mod zookeeper;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use epic_common::machine::Machine;
+use epic_common::machine::Machine as _;
 use epic_common::time::Timestamp;
 use epic_scheduler_core::director::{Director, Input, Output};
 use epic_scheduler_core::invariants;
 use epic_scheduler_core::mesos::{Call, StreamId};
 use epic_scheduler_core::policy::Policy;
-use epic_scheduler_core::replica::election::{Ask, Election, Input as Heard, Output as Asked};
+use epic_scheduler_core::replica::election::{self, Ask};
+use epic_scheduler_core::replica::{
+    Input as Heard, Output as Wanted, Question, Replica as Machine, Role, Shown, Terms,
+};
 use epic_scheduler_core::request::{Answer, ClientId};
 use epic_scheduler_core::session::{CallAnswer, CallId};
 use epic_scheduler_core::state::State;
 use epic_scheduler_core::state::entry::{Entry, Index};
 
 use super::history::History;
-use super::{Agent, Mesos, Out, policy};
+use super::{Agent, Crash, Mesos, Out, policy};
+use journal::{Appending, JOURNAL, Journal};
 pub use step::Step;
 pub use zookeeper::SESSION_TIMEOUT;
 use zookeeper::ZooKeeper;
@@ -48,35 +54,36 @@ pub struct Replica {
     pub skew: i64,
     /// Whether it reaches `ZooKeeper`.
     pub is_connected: bool,
-    /// Who leads.
-    pub election: Election,
+    /// Whether and how it takes part.
+    pub machine: Machine,
     /// What it decides.
     pub director: Director,
-    session: u64,
-    read: usize,
-    is_chosen: bool,
-    /// The batch of its claim that it hasn't read back, and when the claim was begun.
-    claim: Option<(usize, Timestamp)>,
+    /// What others see of it.
+    pub shown: Shown,
+    /// Its session, if it has one, and the question that opened it.
+    session: Option<(u64, Ask)>,
+    /// The last batch of the copy on its disk.
+    copy: usize,
+    /// In which epoch its director leads, or led last.
     epoch: u64,
-    asked: VecDeque<Asked>,
+    /// What its director has not handled yet.
+    directed: VecDeque<Input>,
+    question: Option<(Ask, Question)>,
+    candidates: Option<(Ask, election::Question)>,
+    inquiry: Option<Ask>,
+    appending: Option<Appending>,
+    /// What was given up while it was on its way, and may still arrive.
+    stray: Option<Appending>,
+    snapshot: Option<(Ask, usize, State)>,
+    /// What its director has proposed.
+    proposed: VecDeque<(Index, Vec<Entry>)>,
     heard: VecDeque<Heard>,
     watched: Option<(Ask, String)>,
-    proposed: Option<Proposal>,
     connection: Option<StreamId>,
     /// Whether something was heard on that connection.
     subscribed: bool,
     incoming: VecDeque<Out>,
     replies: VecDeque<(CallId, CallAnswer)>,
-}
-
-/// A batch on its way to the journal.
-#[derive(Debug)]
-struct Proposal {
-    at: usize,
-    first: Index,
-    entries: Vec<Entry>,
-    epoch: u64,
-    landed: bool,
 }
 
 /// A call on its way to Mesos.
@@ -107,8 +114,16 @@ pub struct Replicas {
     pub deposed: Vec<usize>,
     /// Calls that were made.
     pub calls: usize,
+    /// What the machines of replicas have wanted, over all their lives.
+    pub outputs: usize,
+    /// At which of these a replica is to die.
+    pub crash_at: Option<(usize, Crash)>,
+    /// For how long a replica leads before it lets another one.
+    leading_time_max: Option<Duration>,
+    /// Who died of it, and when it comes back.
+    fallen: Option<(usize, Timestamp)>,
     zookeeper: ZooKeeper,
-    journal: Vec<(Index, Vec<Entry>)>,
+    journal: Journal,
     wires: VecDeque<Wire>,
     history: History,
     clients: u64,
@@ -120,6 +135,12 @@ impl Replicas {
     /// Starts so many replicas with an empty journal and these agents.
     #[must_use]
     pub fn new(count: usize, agents: Vec<Agent>) -> Self {
+        Self::taking_turns(count, agents, None)
+    }
+
+    /// Starts so many replicas, each of which leads for so long before it lets another one.
+    #[must_use]
+    pub fn taking_turns(count: usize, agents: Vec<Agent>, leading_time_max: Option<Duration>) -> Self {
         let mut world = Self {
             now: Timestamp(1_800_000_000_000_000),
             mesos: Mesos::new(agents),
@@ -129,56 +150,62 @@ impl Replicas {
             subscriptions: Vec::new(),
             deposed: Vec::new(),
             calls: 0,
+            outputs: 0,
+            crash_at: None,
+            leading_time_max,
+            fallen: None,
             zookeeper: ZooKeeper::default(),
-            journal: Vec::new(),
+            journal: Journal::default(),
             wires: VecDeque::new(),
             history: History::default(),
             clients: 0,
             started: 0,
         };
-        for _ in 0..count {
-            let replica = world.fresh(0);
+        for who in 0..count {
+            let replica = world.fresh(who, 0);
             world.all.push(replica);
         }
         world
     }
 
-    /// Makes a process that has applied so many batches.
-    fn fresh(&mut self, read: usize) -> Replica {
-        let mut state = State::default();
-        for entry in self.journal[..read].iter().flat_map(|(_, entries)| entries) {
-            state.apply(entry);
-        }
+    /// Makes a process whose disk holds so many batches.
+    fn fresh(&mut self, who: usize, copy: usize) -> Replica {
+        let (known, state) = self.journal.copy(copy);
         self.started += 1;
         let place = format!("http://10.0.1.1:{}", 8_000 + self.started);
+        let terms = Terms {
+            id: who.to_string(),
+            advertise: place.clone(),
+            role: policy().role,
+            place: JOURNAL.to_owned(),
+            leading_time_max: self.leading_time_max,
+        };
         Replica {
             process: Process::Running,
             skew: 0,
             is_connected: true,
-            election: Election::new(policy().resubscribe),
+            machine: Machine::new(terms, known, "not connected yet".to_owned()),
             director: Director::new(state, cautious(place.clone())),
             place,
-            session: self.zookeeper.open(self.now),
-            read,
-            is_chosen: false,
-            claim: None,
+            shown: Shown::default(),
+            session: None,
+            copy,
             epoch: 0,
-            asked: VecDeque::new(),
-            heard: [Heard::Connected].into(),
+            directed: VecDeque::new(),
+            question: None,
+            candidates: None,
+            inquiry: None,
+            appending: None,
+            stray: None,
+            snapshot: None,
+            proposed: VecDeque::new(),
+            heard: VecDeque::new(),
             watched: None,
-            proposed: None,
             connection: None,
             subscribed: false,
             incoming: VecDeque::new(),
             replies: VecDeque::new(),
         }
-    }
-
-    /// Tells a replica where the others serve.
-    fn introduce(&mut self, who: usize) {
-        let others = self.all.iter().enumerate().filter(|(at, other)| *at != who && other.process != Process::Dead);
-        let urls = others.map(|(_, other)| other.place.clone()).collect();
-        self.tell(who, Input::Sources(urls));
     }
 
     fn tell(&mut self, who: usize, input: Input) {
@@ -199,11 +226,7 @@ impl Replicas {
             let stream = replica.director.session().link.stream().cloned();
             self.history.output(&output, replica.director.state(), stream.as_ref(), &self.mesos);
             match output {
-                Output::Propose(first, entries) => {
-                    let (at, epoch) = (replica.read, replica.epoch);
-                    let proposal = Proposal { at, first, entries, epoch, landed: false };
-                    assert!(replica.proposed.replace(proposal).is_none(), "two batches are on their way");
-                }
+                Output::Propose(first, entries) => replica.proposed.push_back((first, entries)),
                 Output::Subscribe(subscribe) => {
                     assert_eq!(replica.epoch, self.durable.epoch(), "{who} subscribes after another one has claimed");
                     assert!(subscribe.not_after.is_some_and(|at| at >= now), "{who} subscribes too late");
@@ -226,20 +249,72 @@ impl Replicas {
                 Output::Halt(why) => panic!("{who} wants to end: {why}"),
             }
         }
-        while let Some(output) = self.active(who).and_then(|replica| replica.election.poll(now)) {
-            let replica = &mut self.all[who];
-            match output {
-                Asked::Create(_) | Asked::List(_) | Asked::Watch { .. } | Asked::Withdraw { .. } => {
-                    replica.asked.push_back(output);
-                }
-                Asked::Claim => replica.is_chosen = true,
-                Asked::Pause => self.tell(who, Input::Paused),
-                Asked::Resume => self.tell(who, Input::Resumed),
-                Asked::StandDown => {
-                    (replica.is_chosen, replica.claim) = (false, None);
-                    self.tell(who, Input::StandDown("the session has expired".to_owned()));
-                }
+        while let Some(output) = self.active(who).and_then(|replica| replica.machine.poll(now)) {
+            self.outputs += 1;
+            let crash = self.crash_at.take_if(|(at, _)| *at == self.outputs).map(|(_, crash)| crash);
+            if crash != Some(Crash::Before) {
+                self.carry_out(who, output);
             }
+            if crash.is_some() {
+                self.kill(who);
+                self.fallen = Some((who, self.now + SESSION_TIMEOUT * 2));
+            }
+        }
+    }
+
+    fn hear(&mut self, who: usize, heard: Heard) {
+        let now = self.all[who].clock(self.now);
+        self.all[who].machine.handle(now, heard);
+        self.collect(who);
+    }
+
+    /// Carries out what the machine of a replica wants.
+    ///
+    /// # Panics
+    ///
+    /// If it isn't backed by what the director has applied.
+    fn carry_out(&mut self, who: usize, output: Wanted) {
+        let replica = &mut self.all[who];
+        match output {
+            Wanted::Direct(input) => replica.directed.push_back(input),
+            Wanted::Journal(ask, question) => replica.question = Some((ask, question)),
+            Wanted::Candidates(ask, question) => {
+                (replica.candidates, replica.watched) = (Some((ask, question)), None);
+            }
+            Wanted::Peers(ask) => replica.inquiry = Some(ask),
+            Wanted::Claim(ask, batch) | Wanted::Append(ask, batch) => {
+                let appending = Appending { ask, batch, landed: false };
+                assert!(replica.appending.replace(appending).is_none(), "two batches are on their way");
+            }
+            Wanted::StopAppending => replica.stray = replica.appending.take().filter(|appending| !appending.landed),
+            Wanted::Snapshot(ask, batch, index) => {
+                let (state, batch) = (replica.director.state().clone(), usize::try_from(batch).expect("few batches"));
+                assert_eq!(state.index, index, "the director has another state than its replica knows");
+                assert_eq!(state, self.journal.state(batch), "a snapshot would not be the sum of all batches");
+                replica.snapshot = Some((ask, batch, state));
+            }
+            Wanted::Copy(copied) => {
+                let number = usize::try_from(copied.number).expect("few batches");
+                assert_eq!(number, replica.copy + 1, "a batch lacks in the copy");
+                replica.copy = number;
+            }
+            Wanted::CopyWhole(at, index) => {
+                assert_eq!(
+                    replica.director.state().index,
+                    index,
+                    "the director has another state than its replica knows"
+                );
+                replica.copy = usize::try_from(at.batch).expect("few batches");
+                assert_eq!(*replica.director.state(), self.journal.state(replica.copy), "the copy is another state");
+            }
+            Wanted::Show(shown) => {
+                let leads = replica.director.is_leading();
+                assert_eq!(shown.role == Role::Leading, leads, "{who} shows {shown:?} and its director leads: {leads}");
+                replica.shown = shown;
+            }
+            Wanted::ShowPeers(_) | Wanted::Warn(_) => {}
+            Wanted::Close => self.close(who),
+            Wanted::End => panic!("nobody has stopped {who}"),
         }
     }
 
@@ -252,7 +327,7 @@ impl Replicas {
     /// Writes a batch where nothing is yet.
     fn append(&mut self, epoch: u64, entries: &[Entry]) {
         assert!(epoch >= self.durable.epoch(), "epoch {epoch} writes after {}", self.durable.epoch());
-        self.journal.push((self.durable.index.next(), entries.to_vec()));
+        let first = self.durable.index.next();
         for entry in entries {
             assert!(entry.at >= self.durable.at, "time runs backwards in the journal");
             assert!(entry.at <= self.now, "the clock of a replica is in the journal");
@@ -260,6 +335,7 @@ impl Replicas {
             self.durable.apply(entry);
         }
         invariants::check_all(&self.durable);
+        self.journal.add(first, entries.to_vec(), self.durable.clone());
     }
 }
 

@@ -1,11 +1,13 @@
 //! How time passes for replicas, and what people ask of them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use epic_common::ids::FrameworkId;
 use epic_common::machine::Machine;
 use epic_common::time::Timestamp;
 use epic_scheduler_core::director::Input;
+use epic_scheduler_core::mesos::TaskState;
 use epic_scheduler_core::request::{Answer, Applicant, ClientId, RejectionKind, Request, Wish};
 use epic_scheduler_core::state::entry::Fact;
 
@@ -20,18 +22,22 @@ impl Replicas {
     pub fn pass_time(&mut self, until: Timestamp) {
         let active = self.all.iter().filter(|replica| replica.process == Process::Running);
         let due = active.flat_map(|replica| {
-            let own = replica.director.deadline();
-            let decided = own.map(|at| Timestamp(at.0.saturating_add_signed(replica.skew.saturating_neg())));
-            [decided, replica.election.deadline()]
+            let own = [replica.director.deadline(), replica.machine.deadline()].into_iter().flatten();
+            own.map(|at| Timestamp(at.0.saturating_add_signed(replica.skew.saturating_neg())))
         });
-        let due = due.flatten();
+        let due = due.chain(self.fallen.map(|(_, until)| until));
         let due = due.chain(self.mesos.deadline(self.now)).chain(self.zookeeper.deadline()).min();
         self.now = self.now.max(due.unwrap_or(until).min(until));
-        for replica in self.all.iter().filter(|replica| replica.process == Process::Running && replica.is_connected) {
-            self.zookeeper.touch(replica.session, self.now);
+        for who in 0..self.all.len() {
+            if self.all[who].process == Process::Running {
+                self.touch(who);
+            }
         }
         self.zookeeper.expire(self.now);
         self.notice();
+        if let Some((who, _)) = self.fallen.take_if(|(_, until)| *until <= self.now) {
+            self.restart(who);
+        }
         self.look();
     }
 
@@ -106,8 +112,17 @@ impl Replicas {
     /// Counts the durable barriers.
     #[must_use]
     pub fn barriers(&self) -> usize {
-        let entries = self.journal.iter().flat_map(|(_, entries)| entries);
-        entries.filter(|entry| matches!(entry.fact, Fact::Barrier { .. })).count()
+        self.journal.entries().filter(|entry| matches!(entry.fact, Fact::Barrier { .. })).count()
+    }
+
+    /// Counts the attempts that ever ran.
+    #[must_use]
+    pub fn ran(&self) -> usize {
+        let running = self.journal.entries().filter_map(|entry| {
+            let Fact::StatusRecorded(status) = &entry.fact else { return None };
+            (status.state == TaskState::Running).then_some(&status.task)
+        });
+        running.collect::<BTreeSet<_>>().len()
     }
 
     /// Tells whether a replica has applied all that is durable.

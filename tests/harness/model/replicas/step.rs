@@ -1,8 +1,7 @@
 //! What happens to replicas, one step at a time.
 
-use epic_common::machine::Machine;
 use epic_scheduler_core::director::Input;
-use epic_scheduler_core::replica::election::{self, Input as Heard, Output as Asked};
+use epic_scheduler_core::replica::{Input as Heard, Summary};
 
 use super::{Process, Replica, Replicas};
 use crate::model::Out;
@@ -12,13 +11,19 @@ use crate::model::Out;
 pub enum Step {
     /// Its batch is written, or refused because something else is there.
     Commit(usize),
-    /// It claims the lead in the journal.
-    Claim(usize),
-    /// It reads the next batch that it has not applied.
-    Follow(usize),
-    /// What its election asked for first is done.
+    /// What it has asked of the journal is answered.
+    Journal(usize),
+    /// Its snapshot is written.
+    Snapshot(usize),
+    /// Its director handles the first of what it was told.
+    Direct(usize),
+    /// It hears what its director proposes.
+    Propose(usize),
+    /// What its election asked for is done.
     ZooKeeper(usize),
-    /// Its election hears what happened first.
+    /// It hears who takes part.
+    Peers(usize),
+    /// It hears what happened first of what it hasn't heard.
     Hear(usize),
     /// It hears the next thing on its subscription.
     News(usize),
@@ -36,14 +41,15 @@ impl Replicas {
     pub fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         for (who, replica) in self.all.iter().enumerate().filter(|(_, replica)| replica.process == Process::Running) {
-            let reads = replica.is_connected && !replica.director.is_leading() && replica.read < self.journal.len();
-            let may_claim = replica.is_chosen && replica.claim.is_none() && !replica.director.is_leading();
-            let claims = may_claim && replica.proposed.is_none() && replica.is_connected && !reads;
+            let reaches = self.reaches(who);
             let possible = [
-                (replica.proposed.is_some() && replica.is_connected, Step::Commit(who)),
-                (claims, Step::Claim(who)),
-                (reads, Step::Follow(who)),
-                (!replica.asked.is_empty(), Step::ZooKeeper(who)),
+                (replica.appending.is_some() && replica.is_connected, Step::Commit(who)),
+                (self.answers(who), Step::Journal(who)),
+                (replica.snapshot.is_some() && reaches, Step::Snapshot(who)),
+                (!replica.directed.is_empty(), Step::Direct(who)),
+                (!replica.proposed.is_empty(), Step::Propose(who)),
+                (replica.candidates.is_some(), Step::ZooKeeper(who)),
+                (replica.inquiry.is_some() && reaches, Step::Peers(who)),
                 (!replica.heard.is_empty(), Step::Hear(who)),
                 (!replica.incoming.is_empty(), Step::News(who)),
                 (!replica.replies.is_empty(), Step::Answer(who)),
@@ -72,13 +78,18 @@ impl Replicas {
     pub fn perform(&mut self, step: Step) {
         match step {
             Step::Commit(who) => self.commit(who),
-            Step::Claim(who) => self.claim(who),
-            Step::Follow(who) => self.follow(who),
+            Step::Journal(who) => self.ask_journal(who),
+            Step::Snapshot(who) => self.write_snapshot(who),
+            Step::Direct(who) => self.direct(who),
+            Step::Propose(who) => {
+                let (first, entries) = self.all[who].proposed.pop_front().expect("a batch is proposed");
+                self.hear(who, Heard::Proposed(first, entries));
+            }
             Step::ZooKeeper(who) => self.ask_zookeeper(who),
+            Step::Peers(who) => self.ask_for_peers(who),
             Step::Hear(who) => {
                 let heard = self.all[who].heard.pop_front().expect("something happened");
-                self.all[who].election.handle(self.now, heard);
-                self.collect(who);
+                self.hear(who, heard);
             }
             Step::News(who) => self.news(who),
             Step::Answer(who) => {
@@ -106,89 +117,19 @@ impl Replicas {
         self.history.running(&self.durable, &self.mesos);
     }
 
-    fn commit(&mut self, who: usize) {
-        let replica = &mut self.all[who];
-        let proposal = replica.proposed.take().expect("a batch is on its way");
-        self.zookeeper.touch(replica.session, self.now);
-        if !proposal.landed && self.journal.len() == proposal.at {
-            self.append(proposal.epoch, &proposal.entries);
-        } else if !proposal.landed {
-            if self.all[who].director.is_leading() {
-                self.deposed.push(who);
-                self.tell(who, Input::StandDown("another replica writes to the journal".to_owned()));
-            }
-            self.all[who].election.handle(self.now, Heard::Deposed);
-            return self.collect(who);
-        }
-        let leads = self.all[who].director.is_leading() && self.all[who].epoch == proposal.epoch;
-        self.all[who].read += usize::from(leads);
-        // Whoever has stood down meanwhile hears it late, and reads it back as everybody does.
-        self.tell(who, Input::Committed(proposal.first));
-    }
-
-    fn claim(&mut self, who: usize) {
-        let replica = &mut self.all[who];
-        let state = replica.director.state();
-        let (epoch, advertise) = (state.epoch() + 1, replica.place.clone());
-        let entry = election::claim(state, self.now, &who.to_string(), &advertise);
-        self.zookeeper.touch(replica.session, self.now);
-        replica.claim = Some((replica.read, replica.clock(self.now)));
-        self.append(epoch, &[entry]);
-    }
-
-    fn follow(&mut self, who: usize) {
-        let replica = &mut self.all[who];
-        let (first, entries) = self.journal[replica.read].clone();
-        let claimed = replica.claim.take_if(|(batch, _)| *batch == replica.read).map(|(_, at)| at);
-        replica.read += 1;
-        self.tell(who, Input::Followed(first, entries));
-        if let Some(clock) = claimed {
-            let journal = self.all[who].director.state().at;
+    /// Lets a director handle what it was told, and its replica know so.
+    fn direct(&mut self, who: usize) {
+        let input = self.all[who].directed.pop_front().expect("something was said");
+        if matches!(input, Input::Lead { .. }) {
             self.all[who].epoch = self.all[who].director.state().epoch();
-            self.tell(who, Input::Time { journal, clock });
-            self.introduce(who);
-            self.tell(who, Input::Lead { claimed });
         }
-    }
-
-    fn ask_zookeeper(&mut self, who: usize) {
-        let replica = &mut self.all[who];
-        let asked = replica.asked.pop_front().expect("something was asked");
-        let works = replica.is_connected && self.zookeeper.lives(replica.session);
-        if works {
-            self.zookeeper.touch(replica.session, self.now);
+        self.tell(who, input);
+        let replica = &self.all[who];
+        if replica.directed.is_empty() {
+            let state = Summary::of(replica.director.state());
+            assert_eq!(replica.machine.known().summary, state, "a director has another state than its replica knows");
         }
-        let answer = match asked {
-            Asked::Create(ask) if works => Heard::Created { ask, name: self.zookeeper.create(replica.session) },
-            Asked::Create(ask) => Heard::CreateFailed { ask },
-            Asked::List(ask) if works => {
-                Heard::Candidates { ask, own: self.zookeeper.own(replica.session), names: self.zookeeper.list() }
-            }
-            Asked::Withdraw { ask, own } => {
-                if works {
-                    self.zookeeper.delete(&own);
-                    self.notice();
-                }
-                let replica = &mut self.all[who];
-                return replica.heard.push_back(Heard::Withdrawn { ask });
-            }
-            Asked::Watch { ask, predecessor } if works => {
-                replica.watched = Some((ask, predecessor));
-                return self.notice();
-            }
-            Asked::List(ask) | Asked::Watch { ask, .. } => Heard::ListFailed { ask },
-            Asked::Claim | Asked::Pause | Asked::Resume | Asked::StandDown => return,
-        };
-        replica.heard.push_back(answer);
-    }
-
-    /// Tells whoever watches a candidate that is gone.
-    pub(super) fn notice(&mut self) {
-        let there = self.zookeeper.list();
-        for replica in self.all.iter_mut().filter(|replica| replica.is_connected) {
-            let gone = replica.watched.take_if(|(_, name)| !there.contains(name));
-            replica.heard.extend(gone.map(|(ask, _)| Heard::PredecessorGone { ask }));
-        }
+        self.hear(who, Heard::Directed);
     }
 
     fn news(&mut self, who: usize) {

@@ -13,8 +13,8 @@ pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct ZooKeeper {
     /// When each was last heard of.
     sessions: BTreeMap<u64, Timestamp>,
-    /// The session of each.
-    candidates: BTreeMap<u64, u64>,
+    /// The session of each, and which replica it is.
+    candidates: BTreeMap<u64, (u64, usize)>,
     numbers: u64,
 }
 
@@ -39,7 +39,13 @@ impl ZooKeeper {
     /// Ends the sessions that were silent for too long.
     pub(super) fn expire(&mut self, now: Timestamp) {
         self.sessions.retain(|_, heard| *heard + SESSION_TIMEOUT > now);
-        self.candidates.retain(|_, session| self.sessions.contains_key(session));
+        self.candidates.retain(|_, (session, _)| self.sessions.contains_key(session));
+    }
+
+    /// Ends a session as its replica wants.
+    pub(super) fn close(&mut self, session: u64) {
+        self.sessions.remove(&session);
+        self.candidates.retain(|_, (whose, _)| *whose != session);
     }
 
     /// Says when the next session ends if nothing is heard of it.
@@ -47,9 +53,9 @@ impl ZooKeeper {
         self.sessions.values().map(|heard| *heard + SESSION_TIMEOUT).min()
     }
 
-    pub(super) fn create(&mut self, session: u64) -> String {
+    pub(super) fn create(&mut self, owner: (u64, usize)) -> String {
         self.numbers += 1;
-        self.candidates.insert(self.numbers, session);
+        self.candidates.insert(self.numbers, owner);
         name(self.numbers)
     }
 
@@ -58,7 +64,12 @@ impl ZooKeeper {
     }
 
     pub(super) fn own(&self, session: u64) -> Option<String> {
-        self.candidates.iter().find(|(_, whose)| **whose == session).map(|(number, _)| name(*number))
+        self.candidates.iter().find(|(_, (whose, _))| *whose == session).map(|(number, _)| name(*number))
+    }
+
+    /// Lists which replicas take part, in the order of the election.
+    pub(super) fn owners(&self) -> Vec<usize> {
+        self.candidates.values().map(|(_, who)| *who).collect()
     }
 
     pub(super) fn list(&self) -> Vec<String> {
