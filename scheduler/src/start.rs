@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use epic_common::ids::Digest;
 use epic_common_io::http::ClientOptions;
-use epic_scheduler_core::policy::Policy;
+use epic_scheduler_core::policy::{Measure, Policy};
 use epic_scheduler_core::request::Wish;
 use epic_scheduler_core::state::State;
 use tracing::{info, warn};
@@ -15,6 +15,7 @@ use crate::artifacts::{self, Artifacts};
 use crate::chain;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
+use crate::journal::codec;
 use crate::journal::fold::fold;
 use crate::journal::local::{self, Local, Lock};
 use crate::journal::{Journal as _, Recovered};
@@ -242,6 +243,7 @@ const INSTALLED: &str = "../lib/epic/epic-executor";
 pub(crate) fn policy(config: &Config, executor: Digest) -> Policy {
     let mut policy = Policy::new(config.role.clone(), config.reach.advertised_agents(), executor);
     policy.unreachable_after = config.unreachable_after;
+    policy.measure = Measure(codec::measure);
     // What is younger than a third of the session's time-out was true a moment ago: nobody else can lead yet.
     policy.barrier = config.zk.as_ref().map(|_| config.zk_session_timeout / 3);
     policy

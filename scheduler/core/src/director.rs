@@ -230,7 +230,9 @@ impl Director {
         // What waits until there is no update may go on, even if the updates themselves led to nothing.
         let has_taken = self.session.updates.len() < updates;
         let unmet_changed = unmet.is_some_and(|before| before != self.session.unmet);
-        let Plan { subscribe, calls, entries, answers, .. } = plan;
+        let Plan { subscribe, calls, entries, answers, unwritable, .. } = plan;
+        // What can't be written now can't be a moment later: it is tried again when something happens.
+        self.outputs.extend(unwritable.into_iter().map(Output::Unwritable));
         let before = self.outputs.len();
         if let Some(mut subscribe) = subscribe {
             subscribe.not_after = subscribe.not_after.map(|at| shifted(at, self.ahead.saturating_neg()));
@@ -334,7 +336,9 @@ impl Machine for Director {
 const fn acts(output: &Output) -> bool {
     match output {
         Output::Propose(..) | Output::Subscribe(_) | Output::Call(..) => true,
-        Output::Unsubscribe(_) | Output::Answer(..) | Output::Publish(_) | Output::Halt(_) => false,
+        Output::Unsubscribe(_) | Output::Answer(..) | Output::Publish(_) | Output::Unwritable(_) | Output::Halt(_) => {
+            false
+        }
     }
 }
 

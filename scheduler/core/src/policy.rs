@@ -1,10 +1,13 @@
 //! The numbers that decisions depend on, with safe defaults.
 
+use std::fmt;
 use std::time::Duration;
 
 use epic_common::backoff::Backoff;
 use epic_common::ids::Digest;
 use epic_common::resources::{Bytes, MIB, MilliCpus};
+
+use crate::state::entry::Entry;
 
 /// Fixed when the scheduler starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +43,37 @@ pub struct Policy {
     /// With several replicas: a subscription is asked for only on a barrier that is younger than this, a third of the
     /// session time-out. `None` for a scheduler that has its journal to itself.
     pub barrier: Option<Duration>,
+    /// How entries are measured before they are proposed.
+    pub measure: Measure,
 }
+
+/// Writes an entry as the journal will, reads it back, and says how many bytes it takes.
+///
+/// What it refuses is never proposed: an entry that no replica can read would stop all of them for good.
+#[derive(Clone, Copy)]
+pub struct Measure(pub fn(&Entry) -> Result<usize, String>);
+
+impl Default for Measure {
+    /// Takes each entry for readable, and estimates what it takes; for decisions without a journal.
+    fn default() -> Self {
+        Self(|entry| Ok(entry.fact.weight()))
+    }
+}
+
+impl fmt::Debug for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Measure")
+    }
+}
+
+/// All measures are alike: they differ in where the encoding comes from, not in what may be decided.
+impl PartialEq for Measure {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Measure {}
 
 impl Policy {
     /// Returns the defaults for a scheduler of `role` that serves artifacts at `advertise`.
@@ -63,6 +96,7 @@ impl Policy {
             refuse_unfit: Duration::from_secs(5),
             refuse_unneeded: Duration::from_secs(3600),
             barrier: None,
+            measure: Measure::default(),
         }
     }
 }
@@ -75,8 +109,10 @@ pub const RECONCILES_AT_ONCE: usize = 2;
 pub const UPDATES_MAX: usize = 20_000;
 /// Requests that wait to be decided; more are refused.
 pub const REQUESTS_MAX: usize = 256;
-/// What the entries of one batch may weigh, about as many bytes as they will take.
+/// Bytes of a batch beyond which it takes no further entry.
 pub const BATCH_WEIGHT_MAX: usize = 192 * 1024;
+/// Bytes of one entry: with it, a batch that still took one stays below the 512 KiB that the journal takes.
+pub const ENTRY_BYTES_MAX: usize = 256 * 1024;
 /// Idempotency keys that are remembered.
 pub const KEYS_MAX: usize = 1_000;
 /// Strangers that are remembered.

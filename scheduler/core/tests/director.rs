@@ -56,6 +56,7 @@ fn outputs(director: &mut Director, now: Timestamp) -> Vec<String> {
             Err(refusal) => format!("refuse {}: {}", client.0, refusal.title),
         }),
         Output::Publish(_) => None,
+        Output::Unwritable(why) => Some(format!("unwritable: {why}")),
         Output::Halt(why) => Some(format!("halt: {why}")),
     };
     all.filter_map(name).collect()

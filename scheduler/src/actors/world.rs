@@ -191,6 +191,7 @@ impl DriverWorld<Director> for World {
             }
             Output::Answer(client, answer) => self.answer(client, answer),
             Output::Publish(seen) => self.publish(*seen),
+            Output::Unwritable(why) => error!(%why, "a decision can't be written to the journal and is left undone"),
             Output::Halt(why) => {
                 self.halt.try_send(Halt::Refused(why)).ok();
             }

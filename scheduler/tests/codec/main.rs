@@ -6,6 +6,7 @@ mod arbitrary;
 mod compat;
 mod damage;
 mod history;
+mod measured;
 mod refusals;
 mod round_trip;
 mod samples;

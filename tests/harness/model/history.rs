@@ -81,7 +81,11 @@ impl History {
                 );
             }
             Output::Call(_, call) => self.call(call, durable, stream, mesos),
-            Output::Unsubscribe(_) | Output::Answer(..) | Output::Publish(_) | Output::Halt(_) => {}
+            Output::Unsubscribe(_)
+            | Output::Answer(..)
+            | Output::Publish(_)
+            | Output::Unwritable(_)
+            | Output::Halt(_) => {}
         }
     }
 

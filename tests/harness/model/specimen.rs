@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use epic_common::ids::{AgentId, Digest};
 use epic_common::manifest::Cardinality;
 use epic_common::resources::{Bytes, MIB, MilliCpus, PortRange, Ports};
-use epic_scheduler_core::policy::Policy;
+use epic_scheduler::journal::codec;
+use epic_scheduler_core::policy::{Measure, Policy};
 use epic_scheduler_core::state::deployment::{Bundle, Desired, RoleNeeds};
 
 use super::{Agent, Pool, Presence};
@@ -63,5 +64,6 @@ pub fn desired(workers: u32) -> Desired {
 /// Returns the defaults.
 #[must_use]
 pub fn policy() -> Policy {
-    Policy::new("BlueData".to_owned(), "http://10.0.0.100:8080".to_owned(), Digest([0xcd; 32]))
+    let policy = Policy::new("BlueData".to_owned(), "http://10.0.0.100:8080".to_owned(), Digest([0xcd; 32]));
+    Policy { measure: Measure(codec::measure), ..policy }
 }

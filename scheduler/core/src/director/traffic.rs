@@ -8,6 +8,7 @@ use epic_common::time::Timestamp;
 
 use crate::matcher::Unfit;
 use crate::mesos::{Call, Event, LinkEnd, StreamId, Subscribe};
+use crate::planner::Unwritable;
 use crate::request::{Answer, ClientId, Request};
 use crate::session::{CallAnswer, CallId, Elder, Link};
 use crate::state::entry::{Entry, Index};
@@ -75,6 +76,8 @@ pub enum Output {
     Answer(ClientId, Answer),
     /// What others may see has changed.
     Publish(Box<Seen>),
+    /// Tell operators that something was decided and can't be written.
+    Unwritable(Unwritable),
     /// End the process: going on is of no use.
     Halt(String),
 }

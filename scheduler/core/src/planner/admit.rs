@@ -52,14 +52,28 @@ fn decide(draft: &mut Draft<'_>, (session, policy): (&Session, &Policy), request
         Wish::Restart(unit) => restart(draft, unit, key),
         Wish::NewFramework { framework } => new_framework(draft, session, (framework, key)),
         Wish::SetToken(sha256) => Ok((
-            set_token(draft, *sha256),
+            set_token(draft, *sha256)?,
             "the token is set: all replicas take it from now on, and no other".to_owned(),
         )),
     }
 }
 
-fn set_token(draft: &mut Draft<'_>, sha256: Digest) -> Option<usize> {
-    (draft.state.identity.token != Some(sha256)).then(|| draft.decide(Fact::TokenSet { sha256 }))
+fn set_token(draft: &mut Draft<'_>, sha256: Digest) -> Result<Option<usize>, Rejection> {
+    let is_new = draft.state.identity.token != Some(sha256);
+    is_new.then(|| grant_by(draft, Fact::TokenSet { sha256 }, "the token")).transpose()
+}
+
+/// Grants by this entry, unless the journal can't hold it; `object` is what it would have been about.
+fn grant_by(draft: &mut Draft<'_>, fact: Fact, object: &str) -> Result<usize, Rejection> {
+    draft.propose(fact).map_err(|why| {
+        let mut rejection = Rejection::new(
+            RejectionKind::Invalid,
+            &format!("{object} can't be kept"),
+            "make it smaller, then try again",
+        );
+        rejection.errors = vec![(object.to_owned(), why.to_string())];
+        rejection
+    })
 }
 
 fn apply(
@@ -99,10 +113,11 @@ fn apply(
     }
     if draft.state.identity.framework.is_none() {
         let role = policy.role.clone();
-        draft.decide(Fact::FrameworkChosen { framework: framework.clone(), role });
+        grant_by(draft, Fact::FrameworkChosen { framework: framework.clone(), role }, "the framework id")?;
     }
     let wanted: u32 = desired.members.values().sum();
-    let place = draft.decide(Fact::PlatformApplied { desired: Box::new(desired.clone()), key });
+    let fact = Fact::PlatformApplied { desired: Box::new(desired.clone()), key };
+    let place = grant_by(draft, fact, "spec.bundle")?;
     Ok((Some(place), format!("the platform {} will have {wanted} members", desired.name)))
 }
 
@@ -194,7 +209,7 @@ fn set_run(draft: &mut Draft<'_>, run: Run, key: Option<String>) -> Decision {
         Run::Stopped => (Fact::PlatformStopped { key }, "the platform is being stopped"),
         Run::Uninstalling => (Fact::UninstallBegun { key }, "the platform is being uninstalled"),
     };
-    Ok((Some(draft.decide(fact)), message.to_owned()))
+    Ok((Some(grant_by(draft, fact, "the request")?), message.to_owned()))
 }
 
 fn restart(draft: &mut Draft<'_>, id: &UnitId, key: Option<String>) -> Decision {
@@ -207,7 +222,8 @@ fn restart(draft: &mut Draft<'_>, id: &UnitId, key: Option<String>) -> Decision 
         let detail = "no attempt of it lives; one is started as soon as it has a place";
         return Err(Rejection::new(RejectionKind::Conflict, &format!("{id} can't be restarted"), detail));
     };
-    let place = draft.decide(Fact::KillDecided { task, why: "a restart was asked for".to_owned(), key });
+    let fact = Fact::KillDecided { task, why: "a restart was asked for".to_owned(), key };
+    let place = grant_by(draft, fact, "the restart")?;
     Ok((Some(place), format!("{id} is being restarted")))
 }
 
@@ -230,7 +246,10 @@ fn new_framework(
     }
     let fact = Fact::FrameworkReplaced { framework: framework.clone(), key };
     is_known_by_all(session, &fact)?;
-    Ok((Some(draft.decide(fact)), format!("{framework} takes the place of {current}; members are started again")))
+    Ok((
+        Some(grant_by(draft, fact, "the framework id")?),
+        format!("{framework} takes the place of {current}; members are started again"),
+    ))
 }
 
 /// Refuses what another replica could not read: it would stop following.

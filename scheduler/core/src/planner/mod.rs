@@ -14,13 +14,14 @@ mod sources;
 mod stop;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use epic_common::ids::{TaskId, UnitId};
 use epic_common::time::Timestamp;
 
 use crate::matcher::Unfit;
 use crate::mesos::{Call, Subscribe};
-use crate::policy::{BATCH_WEIGHT_MAX, Policy};
+use crate::policy::{BATCH_WEIGHT_MAX, ENTRY_BYTES_MAX, Policy};
 use crate::request::{Answer, ClientId};
 use crate::session::{Ack, Batch, Session};
 use crate::state::State;
@@ -47,6 +48,8 @@ pub struct Plan {
     pub answers: Vec<(ClientId, Answer)>,
     /// Attempts that Mesos is to be asked about at once.
     pub questions: Vec<TaskId>,
+    /// What was decided and can't be written, for operators: it is left undone.
+    pub unwritable: Vec<Unwritable>,
     /// Attempts that need no more nudges.
     pub informed: Vec<TaskId>,
     /// Why members aren't placed, if it was looked at.
@@ -69,7 +72,7 @@ pub fn plan(state: &State, session: &Session, policy: &Policy, now: Timestamp) -
         return plan;
     }
     if session.proposed.is_none() {
-        let mut draft = Draft { state: state.clone(), now: now.max(state.at), weight: 0, plan: &mut plan };
+        let mut draft = Draft { state: state.clone(), now: now.max(state.at), weight: 0, policy, plan: &mut plan };
         admit::step(&mut draft, session, policy);
         record::step(&mut draft, session, policy);
         replace::step(&mut draft, policy);
@@ -97,17 +100,56 @@ struct Draft<'a> {
     state: State,
     now: Timestamp,
     weight: usize,
+    policy: &'a Policy,
     plan: &'a mut Plan,
 }
 
+/// Why an entry isn't proposed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unwritable {
+    /// It is too large for the journal.
+    TooLarge {
+        /// What it takes.
+        bytes: usize,
+        /// What one entry may take.
+        bytes_max: usize,
+    },
+    /// It would not be read as it was written.
+    Unreadable {
+        /// What the decoder says.
+        why: String,
+    },
+}
+
+impl fmt::Display for Unwritable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { bytes, bytes_max } => {
+                write!(f, "it takes {bytes} bytes in the journal, at most {bytes_max} are possible")
+            }
+            Self::Unreadable { why } => write!(f, "the journal could not read it again: {why}"),
+        }
+    }
+}
+
 impl Draft<'_> {
-    /// Adds an entry to the batch; answers its place in it.
-    fn decide(&mut self, fact: Fact) -> usize {
-        self.weight += fact.weight();
+    /// Adds an entry to the batch, if the journal can hold it; answers its place in the batch.
+    fn propose(&mut self, fact: Fact) -> Result<usize, Unwritable> {
         let entry = Entry { at: self.now, fact };
+        let bytes = (self.policy.measure.0)(&entry).map_err(|why| Unwritable::Unreadable { why })?;
+        if bytes > ENTRY_BYTES_MAX {
+            return Err(Unwritable::TooLarge { bytes, bytes_max: ENTRY_BYTES_MAX });
+        }
+        self.weight += bytes;
         self.state.apply(&entry);
         self.plan.entries.push(entry);
-        self.plan.entries.len() - 1
+        Ok(self.plan.entries.len() - 1)
+    }
+
+    /// Adds an entry to the batch; one that can't be written is left undone and said. Tells whether it was added.
+    fn decide(&mut self, fact: Fact) -> bool {
+        let proposed = self.propose(fact);
+        proposed.map_err(|why| self.plan.unwritable.push(why)).is_ok()
     }
 
     /// Tells whether the batch can take more; what doesn't fit waits for the next.

@@ -33,7 +33,7 @@ fn known(draft: &mut Draft<'_>, policy: &Policy, task: &Task, status: &Status) {
         return;
     }
     let ended = (status.state.meaning() == Meaning::Ended).then(|| ended(draft, policy, task, status));
-    draft.decide(Fact::StatusRecorded(Box::new(StatusRecorded {
+    let is_durable = draft.decide(Fact::StatusRecorded(Box::new(StatusRecorded {
         task: task.id.clone(),
         state: status.state,
         reason: status.reason.clone(),
@@ -43,7 +43,9 @@ fn known(draft: &mut Draft<'_>, policy: &Policy, task: &Task, status: &Status) {
         report: status.report.clone(),
         ended,
     })));
-    draft.plan.batch.acks.extend(ack(status, agent));
+    if is_durable {
+        draft.plan.batch.acks.extend(ack(status, agent));
+    }
 }
 
 /// Acknowledges what needs no entry: at once if that is known from what is durable, else with the batch being made.
@@ -95,7 +97,8 @@ fn ended(draft: &Draft<'_>, policy: &Policy, task: &Task, status: &Status) -> En
 
 /// A task that isn't in the state: an attempt whose end is durable, or one that we know nothing of.
 fn unknown(draft: &mut Draft<'_>, status: &Status) {
-    let Some(agent) = status.agent.clone() else { return };
+    // Without an agent there is nowhere to send a kill.
+    let Some(agent) = status.agent.clone().filter(|agent| !agent.as_str().is_empty()) else { return };
     let over = status.state.meaning() == Meaning::Ended;
     let stranger = draft.state.strangers.contains_key(&status.task);
     let durable =
@@ -114,8 +117,10 @@ fn unknown(draft: &mut Draft<'_>, status: &Status) {
         repeat(draft, status, &agent);
         return;
     }
-    draft.plan.batch.acks.extend(ack(status, &agent));
-    draft.decide(Fact::StrangerSeen { task: status.task.clone(), agent, state: status.state });
+    let seen = Fact::StrangerSeen { task: status.task.clone(), agent: agent.clone(), state: status.state };
+    if draft.decide(seen) {
+        draft.plan.batch.acks.extend(ack(status, &agent));
+    }
 }
 
 fn ack(status: &Status, agent: &AgentId) -> Option<Ack> {

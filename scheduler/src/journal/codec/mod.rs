@@ -25,6 +25,23 @@ pub fn encode_batch(first: Index, entries: &[Entry]) -> Vec<u8> {
     proto::Batch { format: FORMAT, epoch: 0, first_index: first.0, entries }.encode_to_vec()
 }
 
+/// Writes an entry, reads it back, and returns how many bytes of a batch it takes.
+///
+/// # Errors
+///
+/// It would not be read as it was written, in these words.
+pub fn measure(entry: &Entry) -> Result<usize, String> {
+    let bytes = entry::to_proto(entry).encode_to_vec();
+    let told = |error: &dyn std::error::Error| crate::chain(error);
+    let read = proto::Entry::decode(bytes.as_slice()).map_err(|error| told(&error))?;
+    let read = entry::from_proto(0, read).map_err(|error| told(&error))?;
+    if read != *entry {
+        return Err("it would be read as another entry".to_owned());
+    }
+    // The field's key, and at most four bytes for its length.
+    Ok(bytes.len() + 5)
+}
+
 /// Reads a batch: the position of its first entry, and the entries.
 ///
 /// # Errors

@@ -246,6 +246,7 @@ impl Replicas {
                 }
                 Output::Answer(client, answer) => self.answers.push((client, answer)),
                 Output::Publish(seen) => assert_eq!(seen.leading, replica.director.is_leading()),
+                Output::Unwritable(why) => panic!("a decision can't be written: {why}"),
                 Output::Halt(why) => panic!("{who} wants to end: {why}"),
             }
         }

@@ -170,6 +170,7 @@ impl World {
             }
             Output::Answer(client, answer) => self.answers.push((client, answer)),
             Output::Publish(_) => {}
+            Output::Unwritable(why) => panic!("a decision can't be written: {why}"),
             Output::Halt(why) => self.halted = Some(why),
         }
     }
