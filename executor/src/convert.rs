@@ -131,7 +131,7 @@ fn status(settings: &Settings, update: &Update) -> mesos::TaskStatus {
     mesos::TaskStatus {
         task_id: mesos::TaskId { value: update.task.to_string() },
         state: state.into(),
-        message: Some(update.content.message.clone()),
+        message: Some(update.content.message.as_str().to_owned()),
         source: Some(mesos::task_status::Source::Executor.into()),
         agent_id: Some(mesos::AgentId { value: settings.agent.clone() }),
         executor_id: Some(mesos::ExecutorId { value: settings.executor.clone() }),
@@ -154,7 +154,7 @@ mod tests {
     use epic_common::ids::Digest;
     use epic_common::resources::Grant;
     use epic_common_io::conversation::{decode_report, encode_order};
-    use epic_executor_core::updates::Content;
+    use epic_executor_core::updates::{Content, Message};
 
     fn order() -> LaunchOrder {
         LaunchOrder {
@@ -256,8 +256,12 @@ mod tests {
     #[test]
     fn an_update_says_whose_it_is_and_carries_the_report() {
         let report = Report { percent: Some(42), ..Report::default() };
-        let content =
-            Content { state: State::Running, message: "ready".into(), healthy: Some(true), report: report.clone() };
+        let content = Content {
+            state: State::Running,
+            message: Message::new("ready".into()),
+            healthy: Some(true),
+            report: report.clone(),
+        };
         let made = Update { id: UpdateId([7; 16]), task: order().task, at: Timestamp(1_500_000), content };
         let call = update(&settings(), &made);
         assert_eq!(

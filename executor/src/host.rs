@@ -226,7 +226,7 @@ impl World<Executor> for Host {
             Output::Subscribe { tasks, updates } => self.agent.subscribe(&tasks, &updates, inbox),
             Output::Send(update) => {
                 let content = &update.content;
-                tracing::info!(task = %update.task, state = ?content.state, healthy = content.healthy, message = content.message, "update");
+                tracing::info!(task = %update.task, state = ?content.state, healthy = content.healthy, message = content.message.as_str(), "update");
                 self.agent.send(&update);
             }
             Output::Prepare(order) => {

@@ -204,9 +204,12 @@ pub enum Probe {
 pub struct Stop {
     /// Sent first.
     pub signal: Signal,
-    /// Time until all of the service's processes are killed.
+    /// Time until all of the service's processes are killed; at most [`STOP_GRACE_MAX`].
     pub grace: Duration,
 }
+
+/// The longest grace: whoever waits for the end of a service must not wait for days.
+pub const STOP_GRACE_MAX: Duration = Duration::from_secs(600);
 
 /// A signal that a manifest may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

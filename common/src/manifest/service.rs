@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::validate::Wrong;
-use super::{Document, Endpoint, Health, Port, Probe, Service, Signal, Stop, Template, raw};
+use super::{Document, Endpoint, Health, Port, Probe, STOP_GRACE_MAX, Service, Signal, Stop, Template, raw};
 use crate::ids::ServiceId;
 use crate::text;
 
@@ -36,7 +36,7 @@ pub(super) fn check(raw: raw::Service, path: &str, wrong: &mut Wrong) -> Service
         health: raw.health.and_then(|health| self::health(health, &ports, path, wrong)),
         stop: Stop {
             signal: signal(stop.signal, &format!("{path}.stop.signal"), wrong).unwrap_or(Signal::Term),
-            grace: wrong.duration(&format!("{path}.stop.grace"), stop.grace.as_deref(), Duration::from_secs(10)),
+            grace: grace(stop.grace.as_deref(), &format!("{path}.stop.grace"), wrong),
         },
         reload: signal(raw.reload, &format!("{path}.reload"), wrong),
         id: ServiceId::new(raw.id),
@@ -59,6 +59,14 @@ fn command(command: &[String], path: &str, wrong: &mut Wrong) {
     if command.iter().any(|argument| argument.contains('\0')) {
         wrong.say(path, "an argument must not have a NUL byte");
     }
+}
+
+fn grace(text: Option<&str>, path: &str, wrong: &mut Wrong) -> Duration {
+    let grace = wrong.duration(path, text, Duration::from_secs(10));
+    if grace > STOP_GRACE_MAX {
+        wrong.say(path, "must be at most 10m");
+    }
+    grace.min(STOP_GRACE_MAX)
 }
 
 fn is_user(name: &str) -> bool {

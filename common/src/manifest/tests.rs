@@ -159,6 +159,7 @@ fn a_service_is_checked() {
     check("target: sub/b", "target: a", "services[0].templates[1].target: \"a\" is there twice");
     check("SIGINT", "INT", "services[0].stop.signal");
     check("SIGHUP", "SIGKILL", "services[0].reload");
+    check("grace: 20s", "grace: 3650d", "services[0].stop.grace: must be at most 10m");
     check("grace: 20s", "grace: 20", "services[0].stop.grace: \"20\" is not a duration");
     check("epic_monitor", "'0'", "services[0].user");
 }

@@ -12,7 +12,7 @@ use epic_common::time::Timestamp;
 use crate::install::Installs;
 use crate::instance::Instance;
 use crate::traffic::{Input, Launch, Output, Work};
-use crate::updates::{Content, State, Updates};
+use crate::updates::{Content, Message, State, Updates};
 
 /// What the agent tells an executor through its environment, and its randomness.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,7 +233,8 @@ impl Machine for Executor {
                 self.had_tasks = true;
                 self.updates.begin(task.clone(), description);
                 let report = Report { phase: Phase::Ended, ..Report::default() };
-                self.updates.tell(now, &task, Content { state: State::Failed, message: reason, healthy: None, report });
+                let message = Message::new(reason);
+                self.updates.tell(now, &task, Content { state: State::Failed, message, healthy: None, report });
             }
             Input::Kill { task, grace } => self.kill(now, &task, grace, "stopped on request"),
             Input::Acknowledged { task, update } => {

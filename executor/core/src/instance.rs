@@ -11,7 +11,7 @@ use epic_common::time::Timestamp;
 use crate::install::{Install, Underway};
 use crate::service::{Action, Generations, Service, Turn};
 use crate::traffic::{Output, RunId, Scene, Work};
-use crate::updates::{Content, State};
+use crate::updates::{Content, Message, State};
 
 /// One order and what has become of it.
 #[derive(Debug)]
@@ -204,7 +204,7 @@ impl Instance {
         };
         let services = self.services.iter().map(Service::report).collect();
         let report = Report { phase, percent, documents: self.seen(), services };
-        Content { state, message: self.message(phase, install), healthy, report }
+        Content { state, message: Message::new(self.message(phase, install)), healthy, report }
     }
 
     fn phase(&self, install: Option<&Install>) -> Phase {

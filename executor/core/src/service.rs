@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use epic_common::backoff::Backoff;
 use epic_common::conversation::ServiceReport;
-use epic_common::manifest::{self, Health, Signal};
+use epic_common::manifest::{self, Health, STOP_GRACE_MAX, Signal};
 use epic_common::resources::Bytes;
 use epic_common::time::Timestamp;
 
@@ -178,7 +178,7 @@ impl Service {
 
     /// Asks for its end; a second time can only shorten the grace.
     pub fn stop(&mut self, now: Timestamp, grace: Duration) {
-        let grace = self.stop.map_or(grace, |earlier| earlier.min(grace));
+        let grace = self.stop.unwrap_or(STOP_GRACE_MAX).min(grace);
         self.stop = Some(grace);
         match &mut self.state {
             State::Waiting { .. } | State::Rendering | State::Starting { asked: Asked::NotYet } => {
@@ -338,7 +338,7 @@ impl Service {
 
     fn signal(&mut self, now: Timestamp, grace: Duration) {
         self.reload = None;
-        self.state = State::Stopping { until: now + grace, signal: Some(self.spec.stop.signal) };
+        self.state = State::Stopping { until: now + grace.min(STOP_GRACE_MAX), signal: Some(self.spec.stop.signal) };
     }
 
     fn fail(&mut self, now: Timestamp, watch: Option<&Watch>, reason: String) {

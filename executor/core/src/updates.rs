@@ -12,8 +12,8 @@ use epic_common::time::Timestamp;
 pub struct Content {
     /// The task's state.
     pub state: State,
-    /// For people, at most [`MESSAGE_BYTES_MAX`].
-    pub message: String,
+    /// For people.
+    pub message: Message,
     /// Whether it works; `None` if it is too early to tell.
     pub healthy: Option<bool>,
     /// For the scheduler.
@@ -46,8 +46,27 @@ impl State {
     }
 }
 
+/// A text for people of at most [`MESSAGE_BYTES_MAX`]; what is longer is cut at its end, between characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message(String);
+
 /// The most that a message may have.
 pub const MESSAGE_BYTES_MAX: usize = 4096;
+
+impl Message {
+    /// Takes a text, or as much of it as a message may have.
+    #[must_use]
+    pub fn new(mut text: String) -> Self {
+        text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
+        Self(text)
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 /// A status update with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,9 +128,8 @@ impl Updates {
     }
 
     /// Tells the agent `content`, now or, if it is mere progress, when the last news is [`PROGRESS_INTERVAL`] old.
-    pub fn tell(&mut self, now: Timestamp, task: &TaskId, mut content: Content) {
+    pub fn tell(&mut self, now: Timestamp, task: &TaskId, content: Content) {
         let Some(track) = self.tasks.get_mut(task) else { return };
-        clip(&mut content.message);
         match &track.last {
             Some((_, last)) if *last == content || last.state.is_terminal() => return,
             Some((at, last)) if is_progress(last, &content) && now.since(*at) < PROGRESS_INTERVAL => return,
@@ -220,13 +238,6 @@ fn is_progress(last: &Content, next: &Content) -> bool {
     facts(last) == facts(next) && last.report.documents == next.report.documents
 }
 
-fn clip(text: &mut String) {
-    if text.len() > MESSAGE_BYTES_MAX {
-        let end = (0..=MESSAGE_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(end);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,7 +250,7 @@ mod tests {
     }
 
     fn content(state: State, message: &str) -> Content {
-        Content { state, message: message.into(), healthy: None, report: Report::default() }
+        Content { state, message: Message::new(message.to_owned()), healthy: None, report: Report::default() }
     }
 
     fn begun() -> Updates {
@@ -253,7 +264,7 @@ mod tests {
     }
 
     fn sent(updates: &mut Updates, second: u64) -> Option<(UpdateId, String)> {
-        updates.poll(Timestamp(second * SECOND)).map(|update| (update.id, update.content.message))
+        updates.poll(Timestamp(second * SECOND)).map(|update| (update.id, update.content.message.as_str().to_owned()))
     }
 
     #[test]
@@ -317,7 +328,7 @@ mod tests {
         tell(&mut updates, 1, State::Running, "b");
         let (tasks, unacknowledged) = updates.subscribe(Timestamp(2 * SECOND));
         assert_eq!(tasks, [b"description".to_vec()]);
-        assert_eq!(unacknowledged.iter().map(|update| &update.content.message[..]).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(unacknowledged.iter().map(|update| update.content.message.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         // The second was told to the agent, so its content is settled.
         tell(&mut updates, 3, State::Running, "c");
         assert_eq!(updates.subscribe(Timestamp(3 * SECOND)).1.len(), 3);
@@ -338,9 +349,7 @@ mod tests {
 
     #[test]
     fn a_long_message_is_cut_between_characters() {
-        let mut text = "ä".repeat(MESSAGE_BYTES_MAX);
-        text.insert(0, 'a');
-        clip(&mut text);
-        assert_eq!(text.len(), MESSAGE_BYTES_MAX - 1);
+        let message = Message::new(format!("a{}", "ä".repeat(MESSAGE_BYTES_MAX)));
+        assert_eq!(message.as_str().len(), MESSAGE_BYTES_MAX - 1);
     }
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use epic_common::conversation::Phase;
 use epic_common::ids::{Digest, UpdateId};
-use epic_common::manifest::Manifest;
+use epic_common::manifest::{Manifest, STOP_GRACE_MAX};
 use epic_executor_core::executor::Away;
 use epic_executor_core::traffic::{Cause, Exit, Files, Input, Work};
-use epic_executor_core::updates::State;
+use epic_executor_core::updates::{MESSAGE_BYTES_MAX, State};
 use stage::{Host, MANIFEST, Stage, count, order, run, task};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -114,6 +114,32 @@ fn the_executor_stays_until_its_terminal_update_is_acknowledged() {
 }
 
 #[test]
+fn a_message_that_is_cut_is_told_once_and_nothing_is_due_for_it() {
+    let mut stage = Stage::running();
+    for service in ["first", "second"] {
+        stage.exited(run(service, 1), Cause::Code(1), &"x".repeat(3000));
+    }
+    stage.host = Host::Silent;
+    stage.pass(SECOND * 5);
+    let told = stage.told.len();
+    assert!(stage.last().content.message.as_str().len() == MESSAGE_BYTES_MAX, "{:?}", stage.last());
+    stage.pass(SECOND * 5);
+    assert_eq!(stage.told.len(), told);
+}
+
+#[test]
+fn no_grace_is_longer_than_ten_minutes() {
+    let mut stage = Stage::running();
+    stage.host = Host::Silent;
+    stage.put(Input::Kill { task: task("worker-0.1"), grace: Some(SECOND * 3650 * 86_400) });
+    stage.log();
+    stage.pass(STOP_GRACE_MAX - SECOND);
+    assert_eq!(stage.log(), Vec::<String>::new());
+    stage.pass(SECOND);
+    assert_eq!(stage.log(), ["clear first#1", "clear second#1"]);
+}
+
+#[test]
 fn a_kill_before_anything_runs_ends_at_once_what_was_prepared() {
     let mut stage = Stage::new();
     stage.host = Host::Silent;
@@ -186,7 +212,7 @@ fn five_runs_that_were_never_ready_fail_the_task_with_the_last_words() {
     }
     assert_eq!(stage.states("worker-0.1"), [State::Starting, State::Failed]);
     assert_eq!(
-        stage.last().content.message,
+        stage.last().content.message.as_str(),
         "service first was started 5 times and was never ready: exited with code 1: bad flag"
     );
     let log = stage.log();
@@ -231,9 +257,9 @@ fn memory_over_the_grant_is_said_so() {
     let mut stage = Stage::running();
     stage.exited(run("second", 1), Cause::OutOfMemory, "whatever");
     assert!(
-        stage.last().content.message.contains("used more than its grant of 64MiB memory"),
+        stage.last().content.message.as_str().contains("used more than its grant of 64MiB memory"),
         "{}",
-        stage.last().content.message
+        stage.last().content.message.as_str()
     );
 }
 
@@ -297,7 +323,7 @@ fn a_template_that_cannot_be_rendered_at_the_start_fails_the_task() {
     stage.launch_silently();
     stage.work(Work::RenderFailed { run: run("first", 1), reason: "no field x".into() });
     stage.work(Work::Destroyed(task("worker-0.1")));
-    assert_eq!(stage.last().content.message, "service first can't be configured: no field x");
+    assert_eq!(stage.last().content.message.as_str(), "service first can't be configured: no field x");
     assert_eq!((stage.last().content.state, count(&stage.log(), "start").len()), (State::Failed, 0));
 }
 
@@ -312,7 +338,7 @@ fn a_bundle_that_cannot_be_installed_fails_the_task_before_anything_starts() {
     assert_eq!(stage.log(), ["prepare worker-0.1", "fetch http://a", "install", "destroy worker-0.1"]);
     stage.work(Work::Destroyed(task("worker-0.1")));
     assert_eq!(
-        (stage.last().content.state, &stage.last().content.message[..]),
+        (stage.last().content.state, stage.last().content.message.as_str()),
         (State::Failed, "a link leaves its directory")
     );
 }
@@ -325,7 +351,7 @@ fn a_host_that_cannot_confine_runs_nothing() {
     stage.work(Work::Refused { task: task("worker-0.1"), reason: "no cgroups".into() });
     stage.work(Work::Destroyed(task("worker-0.1")));
     assert_eq!(stage.log(), ["prepare worker-0.1", "fetch http://a", "destroy worker-0.1", "exit 0"]);
-    assert_eq!(&stage.last().content.message[..], "no cgroups");
+    assert_eq!(stage.last().content.message.as_str(), "no cgroups");
 }
 
 #[test]
@@ -348,7 +374,13 @@ fn a_bundle_is_fetched_once_for_all_instances_from_whoever_has_it() {
     let fetched: Vec<_> = log.iter().filter(|line| line.starts_with("fetch")).collect();
     assert_eq!(fetched, ["fetch http://a", "fetch http://b", "fetch http://a"]);
     assert_eq!(count(&log, "install")["install"], 1);
-    assert!(stage.told.iter().any(|update| update.content.message.ends_with("connection refused; it is tried again")));
+    assert!(
+        stage.told.iter().any(|update| update
+            .content
+            .message
+            .as_str()
+            .ends_with("connection refused; it is tried again"))
+    );
     for id in ["worker-0.1", "worker-1.1"] {
         assert_eq!(stage.states(id).last(), Some(&State::Running));
     }
@@ -366,7 +398,7 @@ fn a_bundle_that_nobody_has_fails_the_task_in_the_end() {
     }
     stage.work(Work::Destroyed(task("worker-0.1")));
     assert_eq!(
-        (stage.last().content.state, &stage.last().content.message[..]),
+        (stage.last().content.state, stage.last().content.message.as_str()),
         (State::Failed, "bundle 010101010101 could not be fetched for 600 s: 404")
     );
 }
@@ -379,7 +411,7 @@ fn what_the_bundle_does_not_have_or_may_not_have_is_refused() {
         let mut order = order("worker-0.1");
         order.role = role.into();
         stage.launch(order);
-        assert_eq!((stage.last().content.state, &stage.last().content.message[..]), (State::Failed, expected));
+        assert_eq!((stage.last().content.state, stage.last().content.message.as_str()), (State::Failed, expected));
         assert_eq!(count(&stage.log(), "render").len(), 0);
     };
     check(MANIFEST, "controller", "the bundle test/stage 1.0.0-1 has no role controller; it has: worker");
@@ -392,7 +424,7 @@ fn an_order_that_cannot_be_read_fails_and_is_remembered_until_then() {
     let mut stage = Stage::new();
     stage.acknowledges = false;
     stage.put(Input::Unreadable { task: task("worker-0.1"), description: b"x".to_vec(), reason: "no grant".into() });
-    assert_eq!((stage.last().content.state, &stage.last().content.message[..]), (State::Failed, "no grant"));
+    assert_eq!((stage.last().content.state, stage.last().content.message.as_str()), (State::Failed, "no grant"));
     stage.put(Input::Disconnected);
     stage.pass(SECOND * 2);
     assert_eq!((stage.subscriptions[1].0, stage.subscriptions[1].1.len()), (1, 1));
