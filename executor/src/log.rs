@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// The most that a log file may have; its predecessor may have as much.
@@ -29,7 +30,7 @@ impl Log {
     ///
     /// What the system says.
     pub fn open(path: PathBuf, bytes_max: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let file = OpenOptions::new().create(true).append(true).mode(0o640).open(&path)?;
         let bytes = file.metadata()?.len();
         Ok(Self { path, bytes_max, file, bytes })
     }
@@ -96,6 +97,8 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -109,6 +112,7 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"ABCDE\xffZ");
         assert_eq!(fs::read(predecessor(&path)).unwrap(), b"abcdefghij");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o640);
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use epic_executor_core::traffic::{Cause, Exit};
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
@@ -19,6 +20,7 @@ use tokio::time::timeout;
 use crate::cgroup::Group;
 use crate::confine;
 use crate::log::{LOG_BYTES_MAX, Log, Tail};
+use crate::reason::chain;
 use crate::sandbox::User;
 
 /// A program and all that it gets.
@@ -63,6 +65,9 @@ const OPEN_FILES_MAX: u64 = 65_536;
 /// How long output is awaited after the process's end; who inherited its pipes may hold them for ever.
 const LAST_OUTPUT: Duration = Duration::from_millis(200);
 
+/// How long an answer waits until nothing of its probe is left.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
+
 impl Program {
     /// Makes the command that starts it, without the program's environment: it begins as root, and who made the bundle
     /// must not choose what it loads.
@@ -104,33 +109,46 @@ impl Program {
         Ok(Process { child, logs, group: self.group.clone() })
     }
 
-    /// Runs it to its end, at most for `most`; the answer says why not if it isn't exit code 0.
+    /// Runs it to its end, at most for `most`, in a group of its own within the service's, and ends whatever it leaves
+    /// behind; the answer says why not if it isn't exit code 0.
     ///
     /// # Errors
     ///
     /// The reason, for people.
     pub async fn check(&self, most: Duration) -> Result<(), String> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let name = format!("probe.{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let group = self.group.child(&name).map_err(|error| chain(&error))?;
+        let answer = Self { group: group.clone(), ..self.clone() }.answer(most).await;
+        // What the kernel can't end now is ended with the service, so the answer needn't wait for it.
+        timeout(LEFT_BEHIND, actix::spawn(group.destroy())).await.ok();
+        answer
+    }
+
+    async fn answer(&self, most: Duration) -> Result<(), String> {
         let failed = |error: io::Error| format!("{} can't be started: {error}", self.command[0]);
         let mut child = self.start().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(failed)?;
         self.equip(child.stdin.take());
         let tail = Rc::new(RefCell::new(Tail::default()));
         let stderr = child.stderr.take().map(|stderr| actix::spawn(copy(stderr, None, Rc::clone(&tail))));
-        let Ok(status) = timeout(most, child.wait()).await else {
-            if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()) {
-                // Its session is its own, so this takes its children too.
-                killpg(Pid::from_raw(pid), Signal::SIGKILL).ok();
+        let status = timeout(most, child.wait()).await;
+        let ended = matches!(status, Ok(Ok(_)));
+        if let Some(mut stderr) = stderr
+            && (!ended || timeout(LAST_OUTPUT, &mut stderr).await.is_err())
+        {
+            stderr.abort();
+        }
+        match status {
+            Err(_) => Err(format!("{} takes longer than {} ms", self.command[0], most.as_millis())),
+            Ok(Err(error)) => Err(failed(error)),
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => {
+                let code = status.code();
+                let code = code.map_or_else(|| "was killed".to_owned(), |code| format!("exits with code {code}"));
+                let reason = format!("{} {code}: {}", self.command[0], tail.borrow().text());
+                Err(reason.trim_end_matches([':', ' ']).to_owned())
             }
-            return Err(format!("{} takes longer than {} ms", self.command[0], most.as_millis()));
-        };
-        let status = status.map_err(failed)?;
-        if status.success() {
-            return Ok(());
         }
-        let code = status.code().map_or_else(|| "was killed".to_owned(), |code| format!("exits with code {code}"));
-        if let Some(stderr) = stderr {
-            timeout(LAST_OUTPUT, stderr).await.ok();
-        }
-        Err(format!("{} {code}: {}", self.command[0], tail.borrow().text()).trim_end_matches([':', ' ']).to_owned())
     }
 }
 

@@ -91,13 +91,16 @@ impl Sandbox {
     /// The directory that can't be made.
     pub fn create(root: PathBuf) -> Result<Self, Error> {
         let sandbox = Self { root };
-        for name in ["bundles", "installs", "services", "logs"] {
-            create_dir(&sandbox.root.join(name))?;
+        for (name, mode) in [("bundles", 0o700), ("installs", 0o711), ("services", 0o711), ("logs", 0o700)] {
+            create_dir(&sandbox.root.join(name), mode)?;
+        }
+        // What we say repeats the last words of services, and the agent lets everybody read it.
+        for name in ["stdout", "stderr"].map(|name| sandbox.root.join(name)).iter().filter(|file| file.is_file()) {
+            set_mode(name, 0o640)?;
         }
         // Services of other users pass through; Mesos makes the sandbox with the mode 0750.
         let mode = fs::metadata(&sandbox.root).map_err(Error::io("look at", &sandbox.root))?.permissions().mode();
-        fs::set_permissions(&sandbox.root, Permissions::from_mode(mode | 0o011))
-            .map_err(Error::io("open", &sandbox.root))?;
+        set_mode(&sandbox.root, mode & 0o700 | 0o011)?;
         Ok(sandbox)
     }
 
@@ -135,7 +138,7 @@ impl Sandbox {
     ///
     /// The directory that can't be made.
     pub fn create_instance(&self, instance: &UnitId) -> Result<(), Error> {
-        create_dir(&self.root.join("services").join(instance.to_string()))
+        create_dir(&self.root.join("services").join(instance.to_string()), 0o711)
     }
 
     /// Makes a service's directory, which belongs to its user, who must be able to get there.
@@ -145,7 +148,7 @@ impl Sandbox {
     /// The directory that can't be made, or that the user can't pass.
     pub fn create_service(&self, instance: &UnitId, service: &ServiceId, user: &User) -> Result<PathBuf, Error> {
         let dir = self.service(instance, service);
-        create_dir(&dir)?;
+        create_dir(&dir, 0o700)?;
         chown(&dir, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(Error::io("give away", &dir))?;
         for above in dir.ancestors().skip(1) {
             let found = fs::metadata(above).map_err(Error::io("look at", above))?;
@@ -206,11 +209,15 @@ impl User {
     }
 }
 
-fn create_dir(dir: &Path) -> Result<(), Error> {
+fn create_dir(dir: &Path, mode: u32) -> Result<(), Error> {
     match fs::create_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        result => result.map_err(Error::io("create", dir)),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::io("create", dir)(error)),
+        Ok(()) | Err(_) => set_mode(dir, mode),
     }
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), Error> {
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path))
 }
 
 #[cfg(test)]
@@ -243,14 +250,16 @@ mod tests {
         let dir = root.path().join("sandbox");
         fs::create_dir(&dir).unwrap();
         fs::set_permissions(&dir, Permissions::from_mode(0o750)).unwrap();
+        fs::write(dir.join("stderr"), "").unwrap();
         let sandbox = Sandbox::create(dir.clone()).unwrap();
-        assert_eq!(mode(&dir), 0o751);
+        let modes = ["", "stderr", "bundles", "installs", "services", "logs"].map(|name| mode(&dir.join(name)));
+        assert_eq!(modes, [0o711, 0o640, 0o700, 0o711, 0o711, 0o700]);
         let (instance, service, user) =
             ("worker-0".parse().unwrap(), "web".into(), User::find(None, Root::Forbidden).unwrap());
         sandbox.create_instance(&instance).unwrap();
         for _ in 0..2 {
             let own = sandbox.create_service(&instance, &service, &user).unwrap();
-            assert_eq!(fs::metadata(&own).unwrap().uid(), 65_534);
+            assert_eq!((fs::metadata(&own).unwrap().uid(), mode(&own)), (65_534, 0o700));
             assert_eq!(fs::metadata(own.parent().unwrap()).unwrap().uid(), 0);
         }
     }

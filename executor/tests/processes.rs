@@ -26,7 +26,7 @@ use tokio::time::timeout;
 const EXECUTOR: &str = env!("CARGO_BIN_EXE_epic-executor");
 const LONG: Duration = Duration::from_secs(30);
 
-/// A control group with 64 MiB, and a directory that everybody can pass.
+/// A control group with 64 MiB or as asked, and a directory that everybody can pass.
 struct Place {
     dir: TempDir,
     group: Group,
@@ -34,8 +34,12 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
+        Self::with(Bytes(64 << 20))
+    }
+
+    fn with(mem: Bytes) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let grant = Grant { cpus: MilliCpus(1000), mem: Bytes(64 << 20), disk: Bytes(0), ports: BTreeMap::new() };
+        let grant = Grant { cpus: MilliCpus(1000), mem, disk: Bytes(0), ports: BTreeMap::new() };
         let name = format!("epic-test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let cgroups = Cgroups::of_this_process().expect("these tests need cgroups");
         let group = cgroups.create(&name, &grant).expect("these tests need root and writable cgroups");
@@ -303,6 +307,33 @@ async fn a_command_probe_is_its_exit_code_and_is_bounded() {
     assert_eq!(check("echo why >&2; exit 2", LONG).await, Err("/bin/sh exits with code 2: why".into()));
     let late = check("sleep 600 & sleep 600", Duration::from_millis(300)).await;
     assert_eq!(late, Err("/bin/sh takes longer than 300 ms".into()));
+    place.end().await;
+}
+
+#[actix::test]
+async fn nothing_that_a_probe_leaves_behind_lives_on() {
+    let place = Place::new();
+    fs::set_permissions(place.dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    for end in ["exit 0", "exit 1", "sleep 600"] {
+        let script = format!("setsid sleep 600 & echo $! >pid; {end}");
+        let answer = place.program(&["/bin/sh", "-c", &script]).check(Duration::from_millis(500)).await;
+        assert_eq!(answer.is_ok(), end == "exit 0", "{answer:?}");
+        let left = line(&place.dir.path().join("pid")).await;
+        assert!(!is_alive(&left), "{end}");
+        fs::remove_file(place.dir.path().join("pid")).unwrap();
+    }
+    place.end().await;
+}
+
+#[actix::test]
+async fn a_fork_bomb_reaches_the_limit_of_its_grant() {
+    const FORK: &str =
+        "my $n = 0; while ($n < 2000) { my $p = fork; last unless defined $p; if (!$p) { sleep 600 } $n++ }
+        print \"$n\\n\"; exit 0";
+    let place = Place::with(Bytes(512 << 20));
+    assert_eq!(place.run(&["/usr/bin/perl", "-e", FORK]).await.cause, Cause::Code(0));
+    let made: u64 = line(&place.dir.path().join("out")).await.parse().unwrap();
+    assert_eq!(made, 1023, "a grant of 512 MiB has room for 1024");
     place.end().await;
 }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use epic_common::resources::Grant;
+use epic_common::resources::{Grant, MIB};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use thiserror::Error;
@@ -193,7 +193,9 @@ impl Group {
     fn kill_once(&self) {
         match self.version {
             Version::V1 => v1::freeze(&self.dirs, v1::Freezer::Frozen),
-            Version::V2 => v2::kill(&self.dirs),
+            // A process that this has ended may have given its number to another since.
+            Version::V2 if v2::kill(&self.dirs) => return,
+            Version::V2 => {}
         }
         for pid in self.pids() {
             // It may be gone already.
@@ -237,6 +239,12 @@ impl Group {
 }
 
 const PROCS: &str = "cgroup.procs";
+
+/// Returns how many processes and threads a grant allows: 512 and one more for each MiB, so that memory ends first for all
+/// but a fork bomb; at most 16,384, which is half of the fewest that a kernel has room for.
+fn tasks_max(grant: &Grant) -> u64 {
+    (512 + grant.mem.0 / MIB).min(16_384)
+}
 
 /// Lists a directory and all directories in it, parents first.
 fn tree(dir: &Path) -> Vec<PathBuf> {

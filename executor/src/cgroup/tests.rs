@@ -36,7 +36,7 @@ fn version_1_is_found_below_our_own_group_of_each_hierarchy() {
     let (root, found) = find(&["cpu/mesos/b", "memory/mesos/a", "freezer/mesos/a", "unified"], V1, own);
     let group = found.unwrap().create("name", &grant()).unwrap();
     let dirs = ["memory/mesos/a/name", "cpu/mesos/b/name", "freezer/mesos/a/name"].map(|dir| root.path().join(dir));
-    assert_eq!(group.dirs, dirs);
+    assert_eq!(group.dirs, dirs, "a kernel without the pids controller has no limit of processes");
     let read = |path: &str| fs::read_to_string(root.path().join(path)).unwrap();
     assert_eq!(read("memory/mesos/a/name/memory.limit_in_bytes"), "67108864");
     assert_eq!(read("cpu/mesos/b/name/cpu.shares"), "256");
@@ -53,6 +53,22 @@ fn a_hierarchy_of_which_only_a_part_is_mounted_is_understood() {
     assert!(find(&["cpu/mesos", "memory/mesos"], &mountinfo, own).1.is_ok());
     let (_root, found) = find(&["cpu", "memory"], &mountinfo, "2:memory:/other\n1:cpu,cpuacct:/other");
     assert!(found.unwrap_err().starts_with("the executor's own cgroup /other is not visible at "));
+}
+
+#[test]
+fn processes_are_limited_by_the_grant_or_nothing_is_started() {
+    let mountinfo = format!("{V1}\n35 24 0:31 / ROOT/pids rw - cgroup cgroup rw,pids");
+    let own = "4:pids:/a\n3:freezer:/\n2:memory:/\n1:cpu,cpuacct:/";
+    let (root, found) = find(&["cpu", "memory", "freezer", "pids/a"], &mountinfo, own);
+    let cgroups = found.unwrap();
+    cgroups.create("name", &grant()).unwrap();
+    assert_eq!(fs::read_to_string(root.path().join("pids/a/name/pids.max")).unwrap(), "576");
+    let large = Grant { mem: Bytes(256 << 30), ..grant() };
+    cgroups.create("large", &large).unwrap();
+    assert_eq!(fs::read_to_string(root.path().join("pids/a/large/pids.max")).unwrap(), "16384");
+    fs::remove_dir_all(root.path().join("pids/a")).unwrap();
+    let error = cgroups.create("other", &grant()).unwrap_err();
+    assert!(error.to_string().contains("pids/a/other"), "{error}");
 }
 
 #[test]
@@ -77,8 +93,8 @@ fn version_2_gets_its_limits_and_tells_of_memory_kills() {
     let read = |file: &str| fs::read_to_string(dir.join(file)).unwrap();
     assert_eq!(fs::read_to_string(root.path().join("agent/run/cgroup.subtree_control")).unwrap(), "+cpu +memory +pids");
     assert_eq!(
-        (read("memory.max"), read("cpu.max"), read("cpu.weight")),
-        ("67108864".into(), "25000 100000".into(), "25".into())
+        (read("memory.max"), read("cpu.max"), read("cpu.weight"), read("pids.max")),
+        ("67108864".into(), "25000 100000".into(), "25".into(), "576".into())
     );
     let service = group.child("web.1").unwrap();
     assert_eq!(service.procs_files().collect::<Vec<_>>(), [dir.join("web.1/cgroup.procs")]);
@@ -90,8 +106,18 @@ fn version_2_gets_its_limits_and_tells_of_memory_kills() {
     assert!(!service.was_out_of_memory());
     events(1);
     assert!(service.was_out_of_memory());
+    let mut spared = std::process::Command::new("/bin/sleep").arg("600").spawn().unwrap();
+    fs::write(dir.join("cgroup.procs"), spared.id().to_string()).unwrap();
+    fs::write(dir.join("cgroup.kill"), "").unwrap();
     group.kill_once();
-    assert_eq!(read("cgroup.kill"), "1");
+    assert_eq!(
+        (read("cgroup.kill"), spared.try_wait().unwrap()),
+        ("1".into(), None),
+        "a number may be another's by now"
+    );
+    fs::remove_file(dir.join("cgroup.kill")).unwrap();
+    group.kill_once();
+    assert!(!spared.wait().unwrap().success(), "an old kernel ends one after the other");
 }
 
 #[test]
@@ -133,6 +159,7 @@ async fn a_group_on_the_real_kernel_has_its_limits_and_goes_away() {
     };
     assert_eq!(read("memory.limit_in_bytes").trim(), "67108864");
     assert_eq!((read("cpu.cfs_quota_us").trim(), read("cpu.shares").trim()), ("25000", "256"));
+    assert_eq!(read("pids.max").trim(), "576");
     assert!(child.dirs.iter().all(|dir| dir.join("cgroup.procs").exists()));
     let dirs = group.dirs.clone();
     group.destroy().await;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use epic_common::resources::Grant;
 
-use super::{Error, Group, Mount, Version, create_dir, own_path, write};
+use super::{Error, Group, Mount, Version, create_dir, own_path, tasks_max, write};
 
 /// Our own directory in each hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,14 +13,16 @@ pub(super) struct Bases {
     cpu: PathBuf,
     /// For the limit of memory.
     memory: PathBuf,
-    /// Others that are there: freezer (a fork bomb is killed at one blow) and pids.
-    more: Vec<PathBuf>,
+    /// For the limit of processes; kernels before 4.3 have none.
+    pids: Option<PathBuf>,
+    /// So that a fork bomb is killed at one blow, if it is there.
+    freezer: Option<PathBuf>,
 }
 
 impl Bases {
     pub(super) fn all(&self) -> Vec<&Path> {
         let mut all = vec![self.memory.as_path()];
-        for base in [&self.cpu].into_iter().chain(&self.more) {
+        for base in [&self.cpu].into_iter().chain(&self.pids).chain(&self.freezer) {
             if !all.contains(&base.as_path()) {
                 all.push(base);
             }
@@ -53,9 +55,7 @@ pub(super) fn find(mounts: &[Mount], own: &str) -> Result<Option<Bases>, Error> 
         (None, Some(_)) => return Err(Error::NoController("cpu")),
         (Some(_), None) => return Err(Error::NoController("memory")),
     };
-    let more = ["freezer", "pids"].into_iter().filter_map(base).filter_map(Result::ok);
-    let more = more.filter(|dir| *dir != cpu && *dir != memory).collect();
-    Ok(Some(Bases { cpu, memory, more }))
+    Ok(Some(Bases { cpu, memory, pids: base("pids").transpose()?, freezer: base("freezer").and_then(Result::ok) }))
 }
 
 pub(super) fn create(bases: &Bases, name: &str, grant: &Grant) -> Result<Group, Error> {
@@ -75,11 +75,16 @@ pub(super) fn create(bases: &Bases, name: &str, grant: &Grant) -> Result<Group, 
     write(&cpu, "cpu.shares", &(milli * 1024 / 1000).max(CPU_SHARES_MIN).to_string())?;
     write(&cpu, "cpu.cfs_period_us", &CPU_PERIOD_MICROS.to_string())?;
     write(&cpu, QUOTA, &(milli * CPU_PERIOD_MICROS / 1000).max(CPU_QUOTA_MICROS_MIN).to_string())?;
-    let mut dirs = if cpu == memory { vec![memory] } else { vec![memory, cpu] };
-    for base in &bases.more {
-        let dir = base.join(name);
-        // Limits don't need these, so a hierarchy that can't be written is left out.
-        if create_dir(&dir).is_ok() {
+    let mut dirs = vec![memory];
+    if let Some(pids) = bases.pids.as_ref().map(|base| base.join(name)) {
+        create_dir(&pids)?;
+        write(&pids, "pids.max", &tasks_max(grant).to_string())?;
+        dirs.push(pids);
+    }
+    // No limit needs the freezer, so one that can't be written is left out.
+    let freezer = bases.freezer.as_ref().map(|base| base.join(name)).filter(|dir| create_dir(dir).is_ok());
+    for dir in [cpu].into_iter().chain(freezer) {
+        if !dirs.contains(&dir) {
             dirs.push(dir);
         }
     }

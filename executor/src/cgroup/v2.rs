@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use epic_common::resources::Grant;
 
-use super::{Error, Group, Mount, PROCS, Version, create_dir, own_path, write};
+use super::{Error, Group, Mount, PROCS, Version, create_dir, own_path, tasks_max, write};
 
 const CPU_PERIOD_MICROS: u64 = 100_000;
 const CPU_QUOTA_MICROS_MIN: u64 = 1000;
@@ -34,16 +34,17 @@ pub(super) fn create(base: &Path, name: &str, grant: &Grant) -> Result<Group, Er
     write(&dir, "cpu.max", &format!("{quota} {CPU_PERIOD_MICROS}"))?;
     // A whole core weighs 100, the kernel's default; 1 and 10000 are its bounds.
     write(&dir, "cpu.weight", &(milli / 10).clamp(1, 10_000).to_string())?;
+    write(&dir, "pids.max", &tasks_max(grant).to_string())?;
     // For each service's own count of memory kills.
     write(&dir, SUBTREE, "+memory +pids")?;
     Ok(Group { version: Version::V2, dirs: vec![dir] })
 }
 
-/// Kills all processes at once where the kernel can (5.14); else they are killed one by one.
-pub(super) fn kill(dirs: &[PathBuf]) {
-    for dir in dirs {
-        write(dir, "cgroup.kill", "1").ok();
-    }
+/// Kills all processes at once; tells whether the kernel could (5.14).
+pub(super) fn kill(dirs: &[PathBuf]) -> bool {
+    dirs.iter().all(|dir| dir.join(KILL).exists() && write(dir, KILL, "1").is_ok())
 }
+
+const KILL: &str = "cgroup.kill";
 
 const SUBTREE: &str = "cgroup.subtree_control";
