@@ -52,7 +52,7 @@ pub fn build(source_dir: &Path, out_file: &Path) -> Result<Built, Error> {
     built
 }
 
-struct Found {
+struct Source {
     source: PathBuf,
     /// Path in the payload.
     path: String,
@@ -75,7 +75,7 @@ fn read_manifest(path: &Path) -> Result<String, Error> {
 }
 
 /// Lists what is in `directory`, which is `below` the payload's root, each directory before its content.
-fn list(directory: &Path, below: &str, found: &mut Vec<Found>) -> Result<(), Error> {
+fn list(directory: &Path, below: &str, found: &mut Vec<Source>) -> Result<(), Error> {
     let entries = fs::read_dir(directory).map_err(Error::io("read", directory))?;
     let mut entries = entries.collect::<io::Result<Vec<_>>>().map_err(Error::io("read", directory))?;
     entries.sort_by_key(fs::DirEntry::file_name);
@@ -92,7 +92,7 @@ fn list(directory: &Path, below: &str, found: &mut Vec<Found>) -> Result<(), Err
         }
         let kind = kind(&source, &path)?;
         let inside = matches!(kind, Kind::Directory).then(|| format!("{path}/"));
-        found.push(Found { source: source.clone(), path, kind });
+        found.push(Source { source: source.clone(), path, kind });
         if let Some(inside) = inside {
             list(&source, &inside, found)?;
         }
@@ -126,7 +126,7 @@ fn refuse(source: &Path, entry: &str, why: &str) -> Error {
     Error::Entry { path: source.to_owned(), entry: entry.to_owned(), why: why.to_owned() }
 }
 
-fn write(out_file: &Path, manifest: &Manifest, yaml: &str, entries: &[Found]) -> Result<u64, Error> {
+fn write(out_file: &Path, manifest: &Manifest, yaml: &str, entries: &[Source]) -> Result<u64, Error> {
     let failed = |source| Error::Io { operation: "write", path: out_file.to_owned(), source };
     let stub = STUB.replace("@DISTRO@", &manifest.distro_id).replace("@VERSION@", &manifest.version);
     let mut out = Out { file: BufWriter::new(File::create(out_file).map_err(failed)?), hash: Sha256::new(), bytes: 0 };
@@ -151,7 +151,7 @@ fn write(out_file: &Path, manifest: &Manifest, yaml: &str, entries: &[Found]) ->
     Ok(out.bytes)
 }
 
-fn append<W: Write>(archive: &mut tar::Builder<Counted<W>>, entry: &Found, out_file: &Path) -> Result<(), Error> {
+fn append<W: Write>(archive: &mut tar::Builder<Counted<W>>, entry: &Source, out_file: &Path) -> Result<(), Error> {
     let mut header = Header::new_gnu();
     header.set_uid(0);
     header.set_gid(0);

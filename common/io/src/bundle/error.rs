@@ -96,6 +96,17 @@ pub enum Error {
         /// What is allowed, with its unit.
         allowed: String,
     },
+    /// The file system is too full.
+    #[error("cannot install into {}: it unpacks to {needed} bytes, and {free} bytes are free, of which {} must stay so",
+        path.display(), super::RESERVE_BYTES)]
+    NoRoom {
+        /// The directory.
+        path: PathBuf,
+        /// What the payload unpacks to.
+        needed: u64,
+        /// What is free.
+        free: u64,
+    },
     /// Something else is where the bundle should be installed.
     #[error("cannot install into {}: something else is there; remove it or choose another directory", .0.display())]
     Occupied(PathBuf),

@@ -6,9 +6,14 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use epic_common::ids::Digest;
+use nix::sys::statvfs::statvfs;
+use nix::unistd::syncfs;
 
 use super::walk::{Entry, MARKER, Sink};
 use super::{Bundle, Error};
+
+/// What an installation leaves free for others on its file system.
+pub const RESERVE_BYTES: u64 = 64 << 20;
 
 /// What an installation did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +29,7 @@ pub enum Installed {
 
 /// Installs the bundle at `path`, whose file must have the sha256 `expected`, as the directory `into`.
 ///
-/// The digest is checked before anything is unpacked. The payload goes to a directory beside `into` (its name with
+/// Room and digest are checked before anything is unpacked, and all is on the disk before it is in its place. The payload goes to a directory beside `into` (its name with
 /// `.part`; one that a crash left is removed first) that is then renamed, so `into` is there wholly or not at all.
 /// The file `.epic-bundle` in it holds the digest: a second call returns at once. Everything belongs to the caller;
 /// modes are those of the payload, whatever the umask. `progress` hears bytes done and in total, first of checking, then
@@ -32,8 +37,8 @@ pub enum Installed {
 ///
 /// # Errors
 ///
-/// Those of [`super::verify`], a digest other than `expected`, something else at `into`, and I/O; `into` is then as
-/// it was.
+/// Those of [`super::verify`], a digest other than `expected`, something else at `into`, a file system that has no room
+/// for the payload and [`RESERVE_BYTES`], and I/O; `into` is then as it was.
 pub fn install(
     path: &Path,
     expected: Digest,
@@ -47,6 +52,7 @@ pub fn install(
         return Err(Error::Occupied(into.to_owned()));
     }
     let bundle = Bundle::open(path)?;
+    room(into, bundle.unpacked_bytes())?;
     let total = bundle.bytes() + bundle.unpacked_bytes();
     let actual = bundle.digest(&mut |done| progress(done, total))?;
     bundle.compare("sha256", expected, actual)?;
@@ -56,7 +62,10 @@ pub fn install(
         let mark = part.join(MARKER);
         fs::write(&mark, format!("{expected}\n")).map_err(Error::io("write", &mark))?;
         mode(&mark, 0o644)?;
+        File::open(&part).and_then(|part| Ok(syncfs(part)?)).map_err(Error::io("sync", &part))?;
         fs::rename(&part, into).map_err(Error::io("rename into place", &part))?;
+        let parent = existing(into);
+        File::open(&parent).and_then(|parent| parent.sync_all()).map_err(Error::io("sync", parent))?;
         Ok(Installed::Now { entries })
     });
     if installed.is_err() {
@@ -64,6 +73,23 @@ pub fn install(
         let _ = remove(&part);
     }
     installed
+}
+
+/// Refuses what the file system of `into` has no room for.
+fn room(into: &Path, needed: u64) -> Result<(), Error> {
+    let place = existing(into);
+    let found = statvfs(&place).map_err(|errno| Error::io("look at the room of", &place)(errno.into()))?;
+    let free = u128::from(found.blocks_available()) * u128::from(found.fragment_size());
+    if free >= u128::from(needed) + u128::from(RESERVE_BYTES) {
+        return Ok(());
+    }
+    Err(Error::NoRoom { path: into.to_owned(), needed, free: u64::try_from(free).unwrap_or(u64::MAX) })
+}
+
+/// Returns the nearest directory above `into` that is there.
+fn existing(into: &Path) -> PathBuf {
+    let above = into.ancestors().skip(1).map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
+    above.into_iter().find(|dir| dir.is_dir()).unwrap_or(Path::new("/")).to_owned()
 }
 
 fn unpack(bundle: &Bundle, part: &Path, progress: &mut dyn FnMut(u64)) -> Result<usize, Error> {

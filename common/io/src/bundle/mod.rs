@@ -22,9 +22,9 @@ use sha2::{Digest as _, Sha256};
 
 pub use build::{Built, build};
 pub use error::Error;
-pub use install::{Installed, install};
+pub use install::{Installed, RESERVE_BYTES, install};
 use trailer::{Refused, Trailer};
-use walk::{Entry, Listing, Sink};
+use walk::{Entry, Found, Listing, Sink};
 
 /// A bundle whose trailer and manifest are read and valid; its bytes are not checked yet.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ impl Bundle {
     fn named_are_there(&self, service: &Service, listing: &Listing) -> Result<(), Error> {
         let missing = |entry: &str, why: String| Error::Entry { path: self.path.clone(), entry: entry.to_owned(), why };
         for template in &service.templates {
-            if !matches!(listing.get(&template.source), Some(Entry::File { .. } | Entry::Link { .. })) {
+            if !matches!(listing.get(&*template.source), Some(Found::File | Found::Program | Found::Link)) {
                 return Err(missing(
                     &template.source,
                     format!("service {} has it as a template, but it is no file", service.id),
@@ -153,7 +153,7 @@ impl Bundle {
         };
         for program in service.command.first().into_iter().chain(probe) {
             let in_payload = !program.starts_with('/') && !program.contains("{{");
-            let runs = matches!(listing.get(program), Some(Entry::File { executable: true } | Entry::Link { .. }));
+            let runs = matches!(listing.get(&**program), Some(Found::Program | Found::Link));
             if in_payload && !runs {
                 return Err(missing(program, format!("service {} runs it, but it is no executable file", service.id)));
             }
@@ -229,5 +229,5 @@ const STUB_BYTES_MAX: u64 = 64 << 10;
 const MANIFEST_BYTES_MAX: u64 = 256 << 10;
 /// Compressed or not.
 const PAYLOAD_BYTES_MAX: u64 = 4 << 30;
-/// 128 MiB, what the zstd program takes by itself; the stub uses that.
-const WINDOW_LOG_MAX: u32 = 27;
+/// 8 MiB, what every decoder should take (RFC 8878, 3.1.1.1.2) and twice what [`build`] needs; it is held in memory by executors.
+const WINDOW_LOG_MAX: u32 = 23;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -124,8 +125,18 @@ impl Forged {
     }
 
     fn write(&self, path: &Path) -> Digest {
+        self.write_payload(path, zstd::encode_all(self.archive.as_slice(), 1).unwrap())
+    }
+
+    fn write_with_window(&self, path: &Path, log: u32) -> Digest {
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(log).unwrap();
+        encoder.write_all(&self.archive).unwrap();
+        self.write_payload(path, encoder.finish().unwrap())
+    }
+
+    fn write_payload(&self, path: &Path, payload: Vec<u8>) -> Digest {
         let stub = b"#!/bin/sh\n# EPIC bundle\nexit 0\n";
-        let payload = zstd::encode_all(self.archive.as_slice(), 1).unwrap();
         let mut trailer = Trailer {
             stub: stub.len() as u64,
             payload: payload.len() as u64,
@@ -459,6 +470,90 @@ fn long_names_and_many_entries_have_bounds() {
     Forged::of(&many).write(&path);
     let error = verify(&path).unwrap_err().to_string();
     assert!(error.contains("more than 100000 entries"), "{error}");
+}
+
+#[test]
+fn a_bundle_at_its_bounds_is_verified_in_less_than_32_mib() {
+    let root = TempDir::new().unwrap();
+    // Within the bounds, and as hard as can be: the most entries, the longest names, the largest window.
+    let links = (0..99_000).map(|nth| link(&format!("{nth:040}"), &"t".repeat(40)));
+    let forged =
+        Forged::of(&links.chain([entry(EntryType::Regular, "content", "", &vec![7; 9 << 20])]).collect::<Vec<_>>());
+    let path = root.path().join("hard.bin");
+    forged.write_with_window(&path, 23);
+    let again = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "bundle::tests::alone_it_tells_its_memory", "--nocapture"])
+        .env(ALONE, &path)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&again.stdout);
+    let kib: u64 = said.split("KiB: ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().parse().unwrap();
+    assert!(kib < 32 << 10, "{said}");
+    assert!(said.contains("conf/probe.conf"), "it was read to its end: {said}");
+}
+
+/// Names the bundle that [`alone_it_tells_its_memory`] is to verify.
+const ALONE: &str = "EPIC_TEST_BUNDLE";
+
+/// Verifies a bundle in a process of its own; with the other tests there is nothing to do.
+#[test]
+fn alone_it_tells_its_memory() {
+    let Some(path) = std::env::var_os(ALONE) else { return };
+    let peak = || {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().to_owned();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    let before = peak();
+    let verified = verify(path).map_err(|error| chain(&error));
+    println!("KiB: {} {verified:?}", peak() - before);
+}
+
+#[test]
+fn what_would_take_too_much_memory_is_refused() {
+    let root = TempDir::new().unwrap();
+    let path = root.path().join("forged.bin");
+    Forged::of(&[entry(EntryType::Regular, "x", "", &vec![7; 17 << 20])]).write_with_window(&path, 24);
+    assert!(matches!(verify(&path), Err(Error::Payload { .. })));
+    let long = |nth: u32| {
+        let (name, target) = (format!("{nth:01000}"), "t".repeat(1000));
+        [
+            entry(EntryType::GNULongName, "././@LongLink", "", name.as_bytes()),
+            entry(EntryType::GNULongLink, "././@LongLink", "", target.as_bytes()),
+            link("", ""),
+        ]
+        .concat()
+    };
+    let fits: Vec<_> = (0..4194).map(long).collect();
+    Forged::of(&fits).write(&path);
+    let error = chain(&verify(&path).unwrap_err());
+    assert!(error.contains("conf/probe.conf"), "{error}");
+    Forged::of(&[fits, vec![long(4194)]].concat()).write(&path);
+    let error = chain(&verify(&path).unwrap_err());
+    assert!(error.contains("its paths and link targets: more than 8388608 bytes"), "{error}");
+}
+
+#[test]
+fn control_characters_are_refused_and_not_shown() {
+    Forged::of(&[file("a\x1b[2Jb")]).is_refused("\"a\u{fffd}[2Jb\" is refused: its path has control characters");
+    Forged::of(&[link("l", "a\x07b")]).is_refused("its link target \"a\u{fffd}b\" could leave the payload");
+}
+
+#[test]
+fn what_has_no_room_is_refused_before_it_is_unpacked() {
+    let root = TempDir::new().unwrap();
+    let small = root.path().join("small");
+    fs::create_dir(&small).unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=68m", "none"]).arg(&small).status().unwrap();
+    assert!(mounted.success(), "this test needs root");
+    let path = root.path().join("forged.bin");
+    let digest = Forged::of(&[entry(EntryType::Regular, "x", "", &vec![7; 8 << 20])]).write(&path);
+    let result = install(&path, digest, &small.join("into"), &mut |_, _| {});
+    let left = fs::read_dir(&small).unwrap().count();
+    assert!(Command::new("umount").arg(&small).status().unwrap().success());
+    let error = result.unwrap_err();
+    assert!(matches!(error, Error::NoRoom { needed: 8_390_144, free: 71_303_168, .. }), "{error:?}");
+    assert_eq!(left, 0);
 }
 
 #[test]

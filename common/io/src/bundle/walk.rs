@@ -18,6 +18,9 @@ use super::Error;
 /// The most entries that a payload may have.
 pub(super) const ENTRIES_MAX: usize = 100_000;
 
+/// The most bytes that all paths and link targets may have together: they are held while a payload is read.
+pub(super) const NAMES_BYTES_MAX: usize = 8 << 20;
+
 /// The longest path or link target in bytes.
 const PATH_BYTES_MAX: usize = 1024;
 
@@ -42,12 +45,21 @@ pub(super) trait Sink {
     fn progress(&mut self, unpacked: u64);
 }
 
-/// All entries by their paths.
-pub(super) type Listing = BTreeMap<String, Entry>;
+/// What was found at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Directory,
+    File,
+    Program,
+    Link,
+}
+
+/// All entries by their paths; small, since there may be [`ENTRIES_MAX`].
+pub(super) type Listing = BTreeMap<Box<str>, Found>;
 
 /// Walks through the payload's tar archive in `archive`, which must have just `unpacked` bytes.
 pub(super) fn walk(bundle: &Path, archive: impl Read, unpacked: u64, sink: &mut dyn Sink) -> Result<Listing, Error> {
-    let mut walk = Walk { bundle, archive, unpacked, done: 0, listing: Listing::new() };
+    let mut walk = Walk { bundle, archive, unpacked, done: 0, names: 0, listing: Listing::new() };
     let (mut long_path, mut long_target) = (None, None);
     while let Some(header) = walk.header()? {
         let size = header.entry_size().map_err(|source| walk.unreadable(source))?;
@@ -65,7 +77,7 @@ pub(super) fn walk(bundle: &Path, archive: impl Read, unpacked: u64, sink: &mut 
                 return Err(walk.refuse(&path, "only files may have content"));
             }
             let out = sink.entry(&path, &entry)?;
-            walk.listing.insert(path, entry);
+            walk.note(path, &entry)?;
             walk.content(size, out, sink)?;
         }
     }
@@ -82,7 +94,8 @@ pub(super) fn is_target_within(link: &str, target: &str) -> bool {
     let ups = target.split('/').take_while(|part| *part == "..").count();
     let rest = target.split('/').skip(ups).collect::<Vec<_>>().join("/");
     let only_ups = ups > 0 && rest.is_empty() && !target.ends_with('/');
-    ups <= depth && target.len() <= PATH_BYTES_MAX && (only_ups || text::is_path_within(&rest))
+    let is_clean = target.len() <= PATH_BYTES_MAX && !target.chars().any(char::is_control);
+    ups <= depth && is_clean && (only_ups || text::is_path_within(&rest))
 }
 
 struct Walk<'a, R> {
@@ -90,6 +103,8 @@ struct Walk<'a, R> {
     archive: R,
     unpacked: u64,
     done: u64,
+    /// How many bytes the names in the listing have, with those of link targets.
+    names: usize,
     listing: Listing,
 }
 
@@ -134,6 +149,9 @@ impl<R: Read> Walk<'_, R> {
             return Err(self.refuse(&shown, "its path is not UTF-8"));
         };
         let path = path.strip_suffix('/').unwrap_or(path);
+        if path.chars().any(char::is_control) {
+            return Err(self.refuse(path, "its path has control characters"));
+        }
         if !text::is_path_within(path) {
             return Err(self.refuse(&shown, "its path must be relative, without . and .., and have at most 1024 bytes"));
         }
@@ -145,8 +163,8 @@ impl<R: Read> Walk<'_, R> {
         }
         let parent = path.rsplit_once('/').map(|(parent, _)| self.listing.get(parent));
         match parent {
-            None | Some(Some(Entry::Directory)) => Ok(path.to_owned()),
-            Some(Some(Entry::File { .. } | Entry::Link { .. })) => {
+            None | Some(Some(Found::Directory)) => Ok(path.to_owned()),
+            Some(Some(Found::File | Found::Program | Found::Link)) => {
                 Err(self.refuse(path, "it is below something that is not a directory"))
             }
             Some(None) => Err(self.refuse(path, "its directory must come before it")),
@@ -170,6 +188,21 @@ impl<R: Read> Walk<'_, R> {
             return Err(self.refuse(path, &format!("its mode is {mode:04o}; 0755 is allowed, for files also 0644")));
         }
         Ok(if kind.is_dir() { Entry::Directory } else { Entry::File { executable: mode == 0o755 } })
+    }
+
+    fn note(&mut self, path: String, entry: &Entry) -> Result<(), Error> {
+        let (found, target) = match entry {
+            Entry::Directory => (Found::Directory, 0),
+            Entry::File { executable: true } => (Found::Program, 0),
+            Entry::File { executable: false } => (Found::File, 0),
+            Entry::Link { target } => (Found::Link, target.len()),
+        };
+        self.names += path.len() + target;
+        if self.names > NAMES_BYTES_MAX {
+            return Err(self.too_large("its paths and link targets".to_owned(), format!("{NAMES_BYTES_MAX} bytes")));
+        }
+        self.listing.insert(path.into(), found);
+        Ok(())
     }
 
     fn content(&mut self, size: u64, mut out: Option<(File, PathBuf)>, sink: &mut dyn Sink) -> Result<(), Error> {
@@ -230,6 +263,7 @@ impl<R: Read> Walk<'_, R> {
     }
 
     fn refuse(&self, entry: &str, why: &str) -> Error {
-        Error::Entry { path: self.bundle.to_owned(), entry: entry.to_owned(), why: why.to_owned() }
+        let clean = |text: &str| text.replace(char::is_control, "\u{fffd}");
+        Error::Entry { path: self.bundle.to_owned(), entry: clean(entry), why: clean(why) }
     }
 }
