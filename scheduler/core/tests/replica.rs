@@ -157,11 +157,11 @@ fn told(input: &director::Input) -> String {
         director::Input::Followed(first, entries) => format!("followed {} from {}", entries.len(), first.0),
         director::Input::Restored(state) => format!("restored {}", state.index.0),
         director::Input::Committed(first) => format!("committed {}", first.0),
-        director::Input::Time { .. } => "time".to_owned(),
+        director::Input::Time { journal, clock } => format!("time {} at {}", journal.0, clock.0),
         director::Input::Fresh(within) => format!("fresh {within:?}"),
         director::Input::Elder(elder) => format!("elder {:?}", elder.as_ref().map(|elder| elder.knows)),
         director::Input::Sources(urls) => format!("sources {}", urls.len()),
-        director::Input::Lead { .. } => "lead".to_owned(),
+        director::Input::Lead { claimed } => format!("lead since {}", claimed.unwrap().0),
         director::Input::StandDown(why) => format!("stand down, {why}"),
         director::Input::Paused => "pause".to_owned(),
         director::Input::Resumed => "resume".to_owned(),
@@ -245,6 +245,7 @@ fn chosen() -> Bench {
 fn claiming() -> Bench {
     let mut bench = chosen();
     bench.journal(Answer::AtEnd, &["time?"]);
+    bench.passes(Duration::from_secs(1), &[]);
     bench.journal(Answer::Time(Timestamp(77)), &["claim 3 of epoch 2"]);
     let (_, batch) = bench.batch.clone().unwrap();
     assert_eq!((batch.first, batch.entries[0].at), (Index(3), Timestamp(77)));
@@ -253,10 +254,17 @@ fn claiming() -> Bench {
 
 fn leading() -> Bench {
     let mut bench = claiming();
-    let follows = ["copy 3", "tell followed 1 from 3", "tell time", "who takes part?", "claims under own"];
+    let follows =
+        ["copy 3", "tell followed 1 from 3", "tell time 77 at 1001000000", "who takes part?", "claims under own"];
     bench.appended(durable(false), &follows);
-    let leads =
-        ["tell elder Some(3)", "tell sources 1", "2 take part", "tell fresh 3s", "tell lead", "leads under own"];
+    let leads = [
+        "tell elder Some(3)",
+        "tell sources 1",
+        "2 take part",
+        "tell fresh 3s",
+        "tell lead since 1000000000",
+        "leads under own",
+    ];
     bench.gives(Input::Peers(bench.peers, Ok(peers(3))), &leads);
     bench
 }
@@ -336,6 +344,51 @@ fn a_leader_appends_what_is_proposed_and_says_so_once_it_stands() {
     bench.appended(durable(true), &["copy 5", "tell committed 5"]);
     bench.gives(Input::Snapshotted(bench.snapshot, Err("no room".to_owned())), &[]);
     assert_eq!(bench.machine.known().summary.index, Index(5));
+}
+
+#[test]
+fn answers_to_what_was_asked_before_are_void() {
+    let mut bench = standby();
+    let (read, peers) = (bench.journal, bench.peers);
+    bench.candidates(listed(5, &[5, 8]), &["end 2?", "claims under b"]);
+    bench.gives(Input::Journal(read, next(3, vec![barrier(1)])), &[]);
+    bench.gives(Input::Peers(peers, Err("no answer".to_owned())), &[]);
+    let mut bench = leading();
+    bench.gives(Input::Proposed(Index(4), vec![barrier(2)]), &["append 4 of epoch 2"]);
+    let (ask, _) = bench.batch.clone().unwrap();
+    bench.gives(Input::Appended(Ask(ask.0 - 1), durable(true)), &[]);
+    bench.gives(Input::Snapshotted(bench.snapshot, Err("no room".to_owned())), &[]);
+    assert_eq!(bench.machine.known().batch, 3);
+}
+
+#[test]
+fn a_leader_that_does_not_know_whether_its_batch_stands_stands_down_and_reads_it() {
+    let mut bench = leading();
+    bench.gives(Input::Proposed(Index(4), vec![barrier(2)]), &["append 4 of epoch 2"]);
+    let follows = ["tell stand down, no answer", "read after 3", "stands by under own"];
+    bench.appended(Appended::Unknown("no answer".to_owned()), &follows);
+    bench.journal(
+        next(4, vec![barrier(2)]),
+        &["copy 4", "tell followed 1 from 4", "read after 4", "stands by under own"],
+    );
+}
+
+#[test]
+fn a_summary_is_that_of_the_state() {
+    let chosen = Fact::FrameworkChosen { framework: "f".into(), role: "other".to_owned() };
+    let entry = |at, fact| Entry { at: Timestamp(at), fact };
+    let entries = [
+        claimed(2, "b"),
+        entry(9, chosen),
+        claimed(1, "late"),
+        entry(3, Fact::Uninstalled),
+        claimed(3, "c"),
+        barrier(3),
+    ];
+    for end in 0..=entries.len() {
+        let summary = Summary::of(&state(&entries[..end]));
+        assert_eq!(Summary::default().after(&entries[..end]), summary, "after {end} entries");
+    }
 }
 
 #[test]

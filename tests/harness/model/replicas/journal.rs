@@ -73,7 +73,7 @@ impl Journal {
         (known, state)
     }
 
-    /// Answers a question; `None` while there is no answer.
+    /// Answers a question that needs nothing but the journal and can be answered.
     fn answer(&self, question: &Question) -> Option<Answer> {
         let number = |batch: u64| usize::try_from(batch).expect("few batches");
         Some(match question {
@@ -114,11 +114,14 @@ impl Replicas {
     /// Tells whether the journal would answer what a replica has asked.
     pub(super) fn answers(&self, who: usize) -> bool {
         let replica = &self.all[who];
-        match &replica.question {
+        match replica.question {
             None => false,
             Some((_, Question::Open)) => true,
-            Some((_, Question::Time(_))) => self.reaches(who),
-            Some((_, question)) => self.reaches(who) && self.journal.answer(question).is_some(),
+            // Whoever was lapped hears so at once, and others wait for what comes next.
+            Some((_, Question::Read(after))) => {
+                self.reaches(who) && after < u64::try_from(self.journal.len()).expect("few batches")
+            }
+            Some(_) => self.reaches(who),
         }
     }
 
