@@ -362,7 +362,8 @@ fn wish_of(world: &mut Replicas, dice: &mut Dice) {
 
 fn fault(world: &mut Replicas, dice: &mut Dice) {
     let who = dice.below(world.all.len());
-    match dice.below(15) {
+    match dice.below(16) {
+        15 => world.fail(who),
         0 => world.kill(who),
         1 | 2 => world.restart(who),
         3 => world.stop(who),

@@ -1,6 +1,6 @@
 //! What can happen to replicas: they die and come back, stop and go on, and lose `ZooKeeper` and find it again.
 
-use epic_scheduler_core::replica::Connection;
+use epic_scheduler_core::replica::{Answer, Connection, Input as Heard};
 
 use super::{Process, Replicas};
 
@@ -59,5 +59,20 @@ impl Replicas {
         let lives = self.reaches(who);
         self.session_is(who, if lives { Connection::Up } else { Connection::Over });
         self.notice();
+    }
+
+    /// Lets what a replica waits for fail: its snapshot, who takes part, or what it has asked of the journal.
+    pub fn fail(&mut self, who: usize) {
+        if self.all[who].process != Process::Running {
+            return;
+        }
+        let (replica, why) = (&mut self.all[who], "a server refuses".to_owned());
+        let snapshot = replica.snapshot.take().map(|(ask, ..)| Heard::Snapshotted(ask, Err(why.clone())));
+        let peers = replica.inquiry.take_if(|_| snapshot.is_none()).map(|ask| Heard::Peers(ask, Err(why.clone())));
+        let question = replica.question.take_if(|_| snapshot.is_none() && peers.is_none());
+        let failed = question.map(|(ask, _)| Heard::Journal(ask, Answer::Failed(why)));
+        if let Some(heard) = snapshot.or(peers).or(failed) {
+            self.hear(who, heard);
+        }
     }
 }
