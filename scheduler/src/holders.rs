@@ -10,7 +10,7 @@ use epic_common::ids::Digest;
 use epic_common_io::pieces::pieces;
 use epic_common_io::secret::Secret;
 use epic_scheduler_core::replica::Peer;
-use epic_scheduler_core::replica::artifact_search::Miss;
+use epic_scheduler_core::replica::artifact_search::Missing;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Body, Response, StatusCode};
@@ -87,11 +87,11 @@ pub enum Error {
 impl Error {
     /// Says it as the search for artifacts knows it.
     #[must_use]
-    pub fn miss(&self) -> Miss {
+    pub fn miss(&self) -> Missing {
         match self {
-            Self::Alone(_) => Miss::Alone,
-            Self::Nowhere { lacking, .. } if lacking.iter().all(|each| each.why == ABSENT) => Miss::Absent,
-            Self::Nowhere { .. } => Miss::Doubtful,
+            Self::Alone(_) => Missing::NobodyAsked,
+            Self::Nowhere { lacking, .. } if lacking.iter().all(|each| each.why == ABSENT) => Missing::NobodyHasIt,
+            Self::Nowhere { .. } => Missing::SomebodySilent,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use epic_common_io::driver::{Clock, Driver, Inbox};
 use epic_scheduler_core::director::{Director, Input};
-use epic_scheduler_core::replica::artifact_search::Patience;
+use epic_scheduler_core::replica::artifact_search::Limits;
 use epic_scheduler_core::replica::{Input as ReplicaInput, Known, Peer, Summary, Terms};
 use epic_scheduler_core::request::{RejectionKind, Request, Wish};
 use epic_scheduler_core::state::State;
@@ -75,8 +75,8 @@ pub async fn run(config: &Config, ready: Ready, signals: &mut Signals) -> Result
     let holders = Holders::new(own, peers.clone(), Arc::clone(&ready.artifacts), clients_of_peers.clone());
     let artifacts = Arc::clone(&ready.artifacts);
     // Before it can lead: no launch may be decided without knowing what is here.
-    let (seen, patience) = (published.clone(), Patience::default());
-    Supply { artifacts, holders: holders.clone(), published: seen, inbox: inbox.clone(), patience }.begin().await;
+    let (seen, limits) = (published.clone(), Limits::default());
+    Supply { artifacts, holders: holders.clone(), published: seen, inbox: inbox.clone(), limits }.begin().await;
     let ending =
         part.begin(config, (ready.position, &state), (inbox.clone(), show, tell, published.clone(), clock)).await;
     actix::spawn(clients.serve(requests, inbox.clone()));

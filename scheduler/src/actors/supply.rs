@@ -9,7 +9,7 @@ use epic_common::backoff::Backoff;
 use epic_common::ids::Digest;
 use epic_common_io::driver::Inbox;
 use epic_scheduler_core::director::Input;
-use epic_scheduler_core::replica::artifact_search::{Miss, Patience, Search};
+use epic_scheduler_core::replica::artifact_search::{Limits, Missing, Search};
 use epic_scheduler_core::state::State;
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -33,7 +33,7 @@ pub struct Supply {
     /// The director.
     pub inbox: Inbox<Input>,
     /// How long whoever doesn't answer is waited for.
-    pub patience: Patience,
+    pub limits: Limits,
 }
 
 impl Supply {
@@ -59,11 +59,11 @@ impl Supply {
     /// Fetches what lacks, again and again after longer and longer waits, or as soon as something changes.
     async fn fetch(mut self) {
         let (mut held, mut peers) = (self.artifacts.watch(), self.holders.watch());
-        let (mut said, mut search) = (BTreeMap::new(), Search::new(self.patience));
+        let (mut said, mut search) = (BTreeMap::new(), Search::new(self.limits));
         loop {
             let seen = Arc::clone(&self.published.borrow_and_update());
             peers.borrow_and_update();
-            search.meet(self.holders.others());
+            search.asks(self.holders.others());
             let here = digests(&mut held);
             let missing: BTreeMap<_, _> =
                 named(&seen.state).into_iter().filter(|(digest, _)| !here.contains(digest)).collect();
@@ -77,20 +77,20 @@ impl Supply {
             }
             // Its own success is no news.
             metrics::artifacts_missing(said.len());
-            let verdict = search.conclude(&missed, rand::random());
-            self.holders.give_up(verdict.lost);
+            let outcome = search.round_ended(&missed, rand::random());
+            self.holders.give_up(outcome.given_up);
             held.borrow_and_update();
             tokio::select! {
-                () = another(&mut self.published, &seen.state) => search.news(),
+                () = another(&mut self.published, &seen.state) => search.look_again_soon(),
                 Ok(()) = held.changed() => {}
-                Ok(()) = peers.changed() => search.news(),
-                () = sleep_for(verdict.wait) => {}
+                Ok(()) = peers.changed() => search.look_again_soon(),
+                () = sleep_for(outcome.wait) => {}
             }
         }
     }
 
     /// Answers why it didn't come, if so; the same reason is told once.
-    async fn fetch_one(&self, digest: Digest, kind: Kind, said: &mut BTreeMap<Digest, String>) -> Option<Miss> {
+    async fn fetch_one(&self, digest: Digest, kind: Kind, said: &mut BTreeMap<Digest, String>) -> Option<Missing> {
         match self.holders.fetch(&digest, kind).await {
             Ok(from) => {
                 info!(sha256 = %digest, from, "artifact fetched");

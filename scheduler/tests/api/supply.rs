@@ -11,7 +11,7 @@ use epic_common::time::Timestamp;
 use epic_common_io::driver::{Clock, Driver, Inbox, World};
 use epic_scheduler::actors::supply::Supply;
 use epic_scheduler_core::director::Input;
-use epic_scheduler_core::replica::artifact_search::Patience;
+use epic_scheduler_core::replica::artifact_search::Limits;
 use epic_scheduler_core::state::entry::Fact;
 use reqwest::Method;
 use tokio::net::TcpListener;
@@ -22,8 +22,10 @@ use crate::fixture::{History, demo};
 use crate::push::{made, meet};
 use crate::server::{Server, grant};
 
-const PATIENCE: Patience =
-    Patience { retry: Backoff { first: Duration::from_millis(500), most: Duration::from_secs(60) }, doubts_max: 1 };
+const LIMITS: Limits = Limits {
+    retry: Backoff { first: Duration::from_millis(500), most: Duration::from_secs(60) },
+    silent_rounds_max: 1,
+};
 
 /// Stands where the director does, and passes on which artifacts it is told of.
 #[derive(Default)]
@@ -93,7 +95,7 @@ async fn seeking() -> (Server, (Vec<u8>, Digest), mpsc::UnboundedReceiver<BTreeS
         holders: server.holders.clone(),
         published: watch::channel(Arc::new(history.published)).1,
         inbox: Driver::start(Told::default(), Tell(tell), Clock::start()),
-        patience: PATIENCE,
+        limits: LIMITS,
     };
     supply.begin().await;
     assert_eq!(told.recv().await.unwrap(), BTreeSet::new());
@@ -119,7 +121,7 @@ async fn a_replica_that_accepts_and_never_answers_is_waited_for_and_not_for_ever
     assert!(server.holders.awaits(&bundle), "it may yet say that it has it");
     given_up(&server, &bundle).await;
     let asked = *ended.wait_for(|ended| *ended >= 2).await.unwrap();
-    assert_eq!(asked, 2, "it was asked as often as there was patience for");
+    assert_eq!(asked, 2, "it was asked for as many rounds as may be silent");
 
     // Sought all the same: whoever comes and has it is found beside the one that is silent.
     let holder = Server::start(History::new().published, grant);

@@ -1,4 +1,5 @@
-//! What lacks here of what the journal names: when it is sought again, and when nobody waits for it any more.
+//! The search for artifacts that the journal names and that aren't on this replica's disk: when to look again, and when
+//! to give up waiting.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,90 +7,90 @@ use std::time::Duration;
 use epic_common::backoff::Backoff;
 use epic_common::ids::Digest;
 
-/// Why an artifact didn't come in one round of asking every other replica.
+/// Why one round of asking every other replica didn't find an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Miss {
+pub enum Missing {
     /// There was nobody to ask.
-    Alone,
-    /// All who were asked say themselves that they lack it.
-    Absent,
-    /// Somebody didn't say, or has it and didn't hand it over.
-    Doubtful,
+    NobodyAsked,
+    /// All who were asked said that they don't have it.
+    NobodyHasIt,
+    /// Somebody didn't answer, or has it and didn't hand it over.
+    SomebodySilent,
 }
 
-/// How long a search goes on.
+/// How long to wait between rounds, and for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct Limits {
     /// The waits between rounds; there is no last round.
     pub retry: Backoff,
-    /// Rounds that may end in doubt before an artifact is taken for lost.
-    pub doubts_max: u32,
+    /// Rounds with silent replicas after which an artifact is given up.
+    pub silent_rounds_max: u32,
 }
 
 /// What follows from a round.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
-    /// What nobody waits for any more; it is sought all the same.
-    pub lost: BTreeSet<Digest>,
-    /// When to seek again; `None` if nothing lacks.
+pub struct Outcome {
+    /// What nothing waits for any more; the search goes on all the same.
+    pub given_up: BTreeSet<Digest>,
+    /// How long to wait before the next round; `None` if nothing is missing.
     pub wait: Option<Duration>,
 }
 
-/// A search for artifacts, round after round; it holds no more than the last round lacked, and who was asked.
+/// A search for artifacts, round after round. It remembers what was missing after the last round, and who was asked.
 #[derive(Clone, Debug)]
 pub struct Search {
-    patience: Patience,
+    limits: Limits,
     failures: u32,
-    doubts: BTreeMap<Digest, u32>,
-    /// Who was there since something began to lack; a few more than [`NEWCOMERS_MAX`] at most.
+    silent_rounds: BTreeMap<Digest, u32>,
+    /// Who was asked since something began to be missing; a few more than [`NEWCOMERS_MAX`] at most.
     known: BTreeSet<String>,
 }
 
-impl Default for Patience {
-    /// Waits of 1 s to a minute; the sixth round in doubt is the last one that is waited for, after half a minute or, with
-    /// replicas that let each question time out, a whole one.
+impl Default for Limits {
+    /// Waits of 1 s to a minute. The sixth silent round is the last that anything waits for: after half a minute or, if
+    /// each question times out, a whole one.
     fn default() -> Self {
-        Self { retry: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) }, doubts_max: 5 }
+        Self { retry: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) }, silent_rounds_max: 5 }
     }
 }
 
 impl Search {
-    /// Begins with nothing sought yet.
+    /// Begins with nothing missing.
     #[must_use]
-    pub const fn new(patience: Patience) -> Self {
-        Self { patience, failures: 0, doubts: BTreeMap::new(), known: BTreeSet::new() }
+    pub const fn new(limits: Limits) -> Self {
+        Self { limits, failures: 0, silent_rounds: BTreeMap::new(), known: BTreeSet::new() }
     }
 
-    /// Takes note that the journal may name something else, or others take part: that is worth no wait.
-    pub const fn news(&mut self) {
+    /// The journal may name something else, or others take part: the next round needn't wait long.
+    pub const fn look_again_soon(&mut self) {
         self.failures = 0;
     }
 
-    /// Takes note of who is asked in the next round, by URL.
+    /// Notes who is asked in the next round, by URL.
     ///
-    /// Whoever wasn't there before may have all of it, so patience begins anew; but not for one that comes, ends and comes
-    /// again, nor for ever newcomers.
-    pub fn meet(&mut self, others: BTreeSet<String>) {
+    /// A replica that wasn't asked before may have everything, so the count of silent rounds starts over; but not for one
+    /// that comes, goes and comes back, nor for an endless row of newcomers.
+    pub fn asks(&mut self, others: BTreeSet<String>) {
         if self.known.len() < NEWCOMERS_MAX && !others.is_subset(&self.known) {
             self.known.extend(others);
-            self.news();
-            self.doubts.clear();
+            self.look_again_soon();
+            self.silent_rounds.clear();
         }
     }
 
-    /// Decides what follows from a round in which all that lacks was sought and this didn't come.
+    /// Decides what follows from a round in which everything missing was looked for and this wasn't found.
     ///
-    /// What was once said to be absent by all stays lost while they are the same, whoever is silent later. The wait
-    /// differs by `salt`, so that replicas don't ask each other in step.
-    pub fn conclude(&mut self, missed: &BTreeMap<Digest, Miss>, salt: u64) -> Verdict {
-        let Patience { retry, doubts_max } = self.patience;
-        self.doubts.retain(|digest, _| missed.contains_key(digest));
+    /// What nobody had stays given up while the same replicas are asked, whoever is silent later. The wait differs by
+    /// `salt`, so that replicas don't ask each other in step.
+    pub fn round_ended(&mut self, missed: &BTreeMap<Digest, Missing>, salt: u64) -> Outcome {
+        let Limits { retry, silent_rounds_max } = self.limits;
+        self.silent_rounds.retain(|digest, _| missed.contains_key(digest));
         for (digest, miss) in missed {
-            let doubts = self.doubts.entry(*digest).or_default();
-            *doubts = match miss {
-                Miss::Alone => 0,
-                Miss::Absent => doubts_max.saturating_add(1),
-                Miss::Doubtful => doubts.saturating_add(1),
+            let silent_rounds = self.silent_rounds.entry(*digest).or_default();
+            *silent_rounds = match miss {
+                Missing::NobodyAsked => 0,
+                Missing::NobodyHasIt => silent_rounds_max.saturating_add(1),
+                Missing::SomebodySilent => silent_rounds.saturating_add(1),
             };
         }
         if missed.is_empty() {
@@ -98,9 +99,9 @@ impl Search {
         } else {
             self.failures = self.failures.saturating_add(1);
         }
-        let is_lost = |(_, doubts): &(&Digest, &u32)| **doubts > doubts_max;
-        Verdict {
-            lost: self.doubts.iter().filter(is_lost).map(|(digest, _)| *digest).collect(),
+        let is_given_up = |(_, silent_rounds): &(&Digest, &u32)| **silent_rounds > silent_rounds_max;
+        Outcome {
+            given_up: self.silent_rounds.iter().filter(is_given_up).map(|(digest, _)| *digest).collect(),
             wait: (!missed.is_empty()).then(|| retry.jittered(self.failures, salt)),
         }
     }
@@ -117,42 +118,42 @@ mod tests {
     const B: Digest = Digest([2; 32]);
 
     fn search() -> Search {
-        Search::new(Patience { doubts_max: 2, ..Patience::default() })
+        Search::new(Limits { silent_rounds_max: 2, ..Limits::default() })
     }
 
     /// Goes through a round, and names what is lost.
-    fn round(search: &mut Search, missed: &[(Digest, Miss)]) -> Vec<Digest> {
-        search.conclude(&missed.iter().copied().collect(), 0).lost.into_iter().collect()
+    fn round(search: &mut Search, missed: &[(Digest, Missing)]) -> Vec<Digest> {
+        search.round_ended(&missed.iter().copied().collect(), 0).given_up.into_iter().collect()
     }
 
     #[test]
-    fn what_all_say_they_lack_is_lost_at_once_and_stays_so_when_they_fall_silent() {
+    fn what_all_say_they_lack_is_given_up_at_once_and_stays_so_when_they_fall_silent() {
         let mut search = search();
-        assert_eq!(round(&mut search, &[(A, Miss::Absent)]), [A]);
-        assert_eq!(round(&mut search, &[(A, Miss::Doubtful)]), [A]);
+        assert_eq!(round(&mut search, &[(A, Missing::NobodyHasIt)]), [A]);
+        assert_eq!(round(&mut search, &[(A, Missing::SomebodySilent)]), [A]);
     }
 
     #[test]
     fn whoever_does_not_answer_is_waited_for_and_not_for_ever() {
         let mut search = search();
         for _ in 0..2 {
-            assert_eq!(round(&mut search, &[(A, Miss::Doubtful)]), []);
+            assert_eq!(round(&mut search, &[(A, Missing::SomebodySilent)]), []);
         }
-        assert_eq!(round(&mut search, &[(A, Miss::Doubtful)]), [A]);
-        assert_eq!(round(&mut search, &[(A, Miss::Doubtful)]), [A]);
+        assert_eq!(round(&mut search, &[(A, Missing::SomebodySilent)]), [A]);
+        assert_eq!(round(&mut search, &[(A, Missing::SomebodySilent)]), [A]);
     }
 
     #[test]
-    fn each_artifact_has_doubts_of_its_own() {
+    fn each_artifact_has_silent_rounds_of_its_own() {
         let mut search = search();
-        round(&mut search, &[(A, Miss::Doubtful)]);
-        round(&mut search, &[(A, Miss::Doubtful), (B, Miss::Doubtful)]);
-        search.news();
-        assert_eq!(round(&mut search, &[(A, Miss::Doubtful), (B, Miss::Doubtful)]), [A]);
-        assert_eq!(round(&mut search, &[(A, Miss::Doubtful), (B, Miss::Doubtful)]), [A, B]);
+        round(&mut search, &[(A, Missing::SomebodySilent)]);
+        round(&mut search, &[(A, Missing::SomebodySilent), (B, Missing::SomebodySilent)]);
+        search.look_again_soon();
+        assert_eq!(round(&mut search, &[(A, Missing::SomebodySilent), (B, Missing::SomebodySilent)]), [A]);
+        assert_eq!(round(&mut search, &[(A, Missing::SomebodySilent), (B, Missing::SomebodySilent)]), [A, B]);
         // What came, and is lost again later, is sought anew.
-        assert_eq!(round(&mut search, &[(B, Miss::Doubtful)]), [B]);
-        assert_eq!(round(&mut search, &[(A, Miss::Doubtful), (B, Miss::Doubtful)]), [B]);
+        assert_eq!(round(&mut search, &[(B, Missing::SomebodySilent)]), [B]);
+        assert_eq!(round(&mut search, &[(A, Missing::SomebodySilent), (B, Missing::SomebodySilent)]), [B]);
     }
 
     fn others(urls: &[&str]) -> BTreeSet<String> {
@@ -162,48 +163,49 @@ mod tests {
     #[test]
     fn whoever_comes_may_have_it() {
         let mut search = search();
-        assert_eq!(round(&mut search, &[(A, Miss::Absent)]), [A]);
-        search.meet(others(&["http://a"]));
-        assert_eq!(round(&mut search, &[(A, Miss::Doubtful)]), []);
-        assert_eq!(round(&mut search, &[(A, Miss::Alone)]), [], "whoever is alone asks nobody");
+        assert_eq!(round(&mut search, &[(A, Missing::NobodyHasIt)]), [A]);
+        search.asks(others(&["http://a"]));
+        assert_eq!(round(&mut search, &[(A, Missing::SomebodySilent)]), []);
+        assert_eq!(round(&mut search, &[(A, Missing::NobodyAsked)]), [], "whoever is alone asks nobody");
     }
 
     #[test]
     fn whoever_comes_again_and_again_is_not_waited_for_again_and_again() {
         let mut search = search();
-        search.meet(others(&["http://a", "http://b"]));
-        assert_eq!(round(&mut search, &[(A, Miss::Absent)]), [A]);
+        search.asks(others(&["http://a", "http://b"]));
+        assert_eq!(round(&mut search, &[(A, Missing::NobodyHasIt)]), [A]);
         for there in [&["http://a"][..], &["http://a", "http://b"], &[]] {
-            search.meet(others(there));
-            assert_eq!(round(&mut search, &[(A, Miss::Doubtful)]), [A], "{there:?}");
+            search.asks(others(there));
+            assert_eq!(round(&mut search, &[(A, Missing::SomebodySilent)]), [A], "{there:?}");
         }
         // Each time at another address, so it seems another one: that ends, too.
         let waits = (0..1000).take_while(|port| {
-            search.meet(others(&[&format!("http://b:{port}")]));
-            round(&mut search, &[(A, Miss::Doubtful)]).is_empty()
+            search.asks(others(&[&format!("http://b:{port}")]));
+            round(&mut search, &[(A, Missing::SomebodySilent)]).is_empty()
         });
-        // Two were known, and one more round has not more doubts than there is patience for.
+        // Two were known, and the last round exceeds the limit.
         assert_eq!(waits.count(), NEWCOMERS_MAX - 2 + 1);
         // Once nothing lacks, all of that is over.
         assert_eq!(round(&mut search, &[]), []);
-        search.meet(others(&["http://a"]));
-        assert_eq!(round(&mut search, &[(A, Miss::Doubtful)]), []);
+        search.asks(others(&["http://a"]));
+        assert_eq!(round(&mut search, &[(A, Missing::SomebodySilent)]), []);
     }
 
     #[test]
     fn rounds_follow_after_longer_and_longer_waits_until_nothing_lacks_or_something_changes() {
         let mut search = search();
-        let wait =
-            |search: &mut Search, missed: &[(Digest, Miss)]| search.conclude(&missed.iter().copied().collect(), 7).wait;
-        let backoff = Patience::default().retry;
+        let wait = |search: &mut Search, missed: &[(Digest, Missing)]| {
+            search.round_ended(&missed.iter().copied().collect(), 7).wait
+        };
+        let backoff = Limits::default().retry;
         for failures in 1..9 {
-            assert_eq!(wait(&mut search, &[(A, Miss::Absent)]), Some(backoff.jittered(failures, 7)));
+            assert_eq!(wait(&mut search, &[(A, Missing::NobodyHasIt)]), Some(backoff.jittered(failures, 7)));
         }
-        search.news();
-        assert_eq!(wait(&mut search, &[(A, Miss::Absent)]), Some(backoff.jittered(1, 7)));
-        search.meet(others(&["http://a"]));
-        assert_eq!(wait(&mut search, &[(A, Miss::Absent)]), Some(backoff.jittered(1, 7)));
+        search.look_again_soon();
+        assert_eq!(wait(&mut search, &[(A, Missing::NobodyHasIt)]), Some(backoff.jittered(1, 7)));
+        search.asks(others(&["http://a"]));
+        assert_eq!(wait(&mut search, &[(A, Missing::NobodyHasIt)]), Some(backoff.jittered(1, 7)));
         assert_eq!(wait(&mut search, &[]), None);
-        assert_eq!(wait(&mut search, &[(A, Miss::Alone)]), Some(backoff.jittered(1, 7)), "it begins anew");
+        assert_eq!(wait(&mut search, &[(A, Missing::NobodyAsked)]), Some(backoff.jittered(1, 7)), "it begins anew");
     }
 }
