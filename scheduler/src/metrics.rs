@@ -263,7 +263,7 @@ const fn word(answer: &CallAnswer) -> &'static str {
         CallAnswer::Accepted => "accepted",
         CallAnswer::Refused(_) => "refused",
         CallAnswer::Lost(_) => "lost",
-        CallAnswer::Fenced => "fenced",
+        CallAnswer::Fenced | CallAnswer::Ended(_) => "fenced",
     }
 }
 

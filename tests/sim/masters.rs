@@ -35,7 +35,7 @@ fn a_new_masters_silence_is_asked_again_until_it_knows() {
     agents_return(&mut world);
     world.run_for(Duration::from_secs(60));
     let answered = world.count(|call| matches!(call, Call::Reconcile { .. }));
-    world.run_for(LIMIT);
+    world.run_for(Duration::from_secs(240));
     assert_eq!(world.count(|call| matches!(call, Call::Reconcile { .. })), answered, "it asks on after the answer");
     world.until(LIMIT, converged);
     assert_eq!(world.mesos.launched(), 3);

@@ -24,13 +24,17 @@ fn offers_are_suppressed_when_nothing_waits_and_wanted_again_when_something_does
 }
 
 #[test]
-fn an_idle_platform_says_nothing() {
+fn an_idle_platform_only_asks_now_and_then_whether_its_tasks_live() {
     let mut world = World::new(agents(4));
     world.apply(2);
     world.until(LIMIT, converged);
-    let before = (world.calls_made.len(), world.journal.len());
+    let is_question = |call: &Call| matches!(call, Call::Reconcile { .. } | Call::ReconcileAll);
+    let counts = |world: &World| (world.count(|call| !is_question(call)), world.journal.len());
+    let (before, asked) = (counts(&world), world.count(is_question));
     world.run_for(Duration::from_secs(24 * 3600));
-    assert_eq!((world.calls_made.len(), world.journal.len()), before);
+    assert_eq!(counts(&world), before);
+    let asked = world.count(is_question) - asked;
+    assert!((200..400).contains(&asked), "{asked} questions in a day");
 }
 
 #[test]

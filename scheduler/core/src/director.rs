@@ -13,7 +13,7 @@ use crate::mesos::{Event, LinkEnd, StreamId};
 use crate::planner::{Plan, plan};
 use crate::policy::{Policy, REQUESTS_MAX};
 use crate::request::{ClientId, Grantal, Rejection, RejectionKind, Request};
-use crate::session::{CallId, Elder, Link, Session, is_failover};
+use crate::session::{CallId, Elder, Link, Session};
 use crate::state::State;
 use crate::state::entry::{Entry, Index};
 pub use traffic::{Input, Output, Seen};
@@ -96,7 +96,9 @@ impl Director {
             self.session.committed(now, &self.state, &entry, &touched);
         }
         invariants::check(&self.state);
-        self.session.barrier = batch.barrier.or(self.session.barrier);
+        if let Some(at) = batch.barrier {
+            self.session.proved(now, &self.policy, at);
+        }
         for ack in batch.acks {
             self.session.acknowledge(ack);
         }
@@ -211,9 +213,9 @@ impl Director {
             return;
         }
         let removed = matches!(&end, LinkEnd::Said(text) if text.contains("Framework has been removed"));
-        // With several replicas another one may have taken over at the same moment.
-        let taken = self.policy.barrier.is_some() && matches!(&end, LinkEnd::Said(text) if is_failover(text));
-        let definite = asked && !removed && !taken && !self.session.was_up;
+        // One that ended itself would only hand the same refusal to the next.
+        let alone = self.policy.barrier.is_none();
+        let definite = asked && !removed && alone && !self.session.was_up;
         if let (true, LinkEnd::Said(why) | LinkEnd::Refused(why)) = (definite, &end) {
             self.outputs.push_back(Output::Halt(why.clone()));
         }
@@ -226,7 +228,7 @@ impl Director {
         let plan = plan(&self.state, &self.session, &self.policy, now);
         let unmet = plan.unmet.is_some().then(|| self.session.unmet.clone());
         let updates = self.session.updates.len();
-        self.session.took(now, &self.state, &plan);
+        self.session.took(now, (&self.state, &self.policy), &plan);
         // What waits until there is no update may go on, even if the updates themselves led to nothing.
         let has_taken = self.session.updates.len() < updates;
         let unmet_changed = unmet.is_some_and(|before| before != self.session.unmet);
@@ -299,9 +301,9 @@ impl Machine for Director {
             }
             Input::LinkEnded(stream, end) => self.link_ended(now, stream.as_ref(), end),
             Input::Answered(id, answer) => {
-                if let Some(why) = self.session.answered(now, &self.policy, id, &answer) {
-                    self.session.ended(now, &self.policy, LinkEnd::Broke(why.clone()));
-                    self.outputs.push_back(Output::Unsubscribe(why));
+                if let Some(end) = self.session.answered(now, &self.policy, id, &answer) {
+                    self.session.ended(now, &self.policy, end);
+                    self.outputs.push_back(Output::Unsubscribe(self.session.link.problem().to_owned()));
                     self.publish();
                 }
             }

@@ -39,6 +39,8 @@ pub enum LinkEnd {
     Refused(String),
     /// It broke, or nobody leads; another try may do.
     Broke(String),
+    /// This scheduler ended it, so that a call that may still be on its way can't arrive any more.
+    Fenced(String),
 }
 
 /// One offer of one agent to our role.

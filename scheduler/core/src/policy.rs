@@ -26,6 +26,20 @@ pub struct Policy {
     pub relaunch: Backoff,
     /// Waits between subscriptions.
     pub resubscribe: Backoff,
+    /// Waits between subscriptions that Mesos refuses for a reason that stays until somebody changes something.
+    pub resubscribe_refused: Backoff,
+    /// A subscription that has stood for so long ends a row of failures.
+    pub steady_after: Duration,
+    /// Waits between calls that failed and are made again.
+    pub repeat: Backoff,
+    /// Waits between two times that Mesos is told that offers are wanted.
+    pub revive: Backoff,
+    /// How often Mesos is asked about all tasks; half of it to all of it.
+    pub reconcile_every: Backoff,
+    /// How often an attempt that doesn't start is asked about.
+    pub look_at_start: Backoff,
+    /// How long an attempt may stay in one phase of its start before it is ended.
+    pub start_deadline: Duration,
     /// Waits between questions about a task that nobody answers.
     pub reconcile: Backoff,
     /// Waits between kills of a task that doesn't end.
@@ -88,6 +102,13 @@ impl Policy {
             executor_mem: Bytes(64 * MIB),
             relaunch: backoff(1_000, 300_000),
             resubscribe: backoff(500, 15_000),
+            resubscribe_refused: backoff(15_000, 60_000),
+            steady_after: Duration::from_secs(30),
+            repeat: backoff(100, 10_000),
+            revive: backoff(1_000, 30_000),
+            reconcile_every: backoff(900_000, 900_000),
+            look_at_start: backoff(180_000, 180_000),
+            start_deadline: Duration::from_secs(3600),
             reconcile: backoff(1_000, 30_000),
             kill: backoff(5_000, 60_000),
             nudge: backoff(1_000, 30_000),
@@ -101,6 +122,8 @@ impl Policy {
     }
 }
 
+/// A unit whose back-off ends so soon is worth asking for offers and holding them; no offer is held for longer.
+pub const HOLD: Duration = Duration::from_secs(5);
 /// Tasks asked about in one call.
 pub const RECONCILE_TASKS_MAX: usize = 500;
 /// Such calls that wait for their answers at the same time.

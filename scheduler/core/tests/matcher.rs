@@ -10,10 +10,10 @@ use epic_common::resources::{Bytes, Grant, MilliCpus, PortRange, Ports};
 use epic_common::spec::Ceiling;
 use epic_common::time::Timestamp;
 use epic_scheduler_core::matcher::{Demand, ExecutorNeeds, Matching, Placed, Reason, match_offers};
-use epic_scheduler_core::mesos::{Amount, Executor, Offer, Reservation, Resource, StreamId};
+use epic_scheduler_core::mesos::{Amount, Executor, Offer, Reservation, Resource, StreamId, TaskState};
 use epic_scheduler_core::state::State;
 use epic_scheduler_core::state::deployment::{Bundle, Desired, RoleNeeds};
-use epic_scheduler_core::state::entry::{Entry, Fact, LaunchDecided};
+use epic_scheduler_core::state::entry::{Entry, Fact, LaunchDecided, StatusRecorded};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -305,6 +305,39 @@ fn binds(case: &Case, needs: &RoleNeeds, offer: &Offer, reason: &Reason) -> bool
         Reason::CeilingMem { asked, ceiling } => asked > ceiling,
         Reason::Maintenance => offer.unavailable,
         Reason::NotHeld { .. } => false,
+    }
+}
+
+#[test]
+fn a_host_whose_agent_came_back_under_another_id_stays_occupied_until_the_old_executor_has_ended() {
+    let mut state = state(None, 1);
+    let resource = |amount| Resource { reservation: Reservation::Static, amount };
+    let offer = Offer {
+        id: "offer".into(),
+        agent: "agent-of-another-id".into(),
+        hostname: "host-0".to_owned(),
+        resources: vec![resource(Amount::Cpus(MilliCpus(8))), resource(Amount::Mem(Bytes(8)))],
+        unavailable: false,
+    };
+    let status = StatusRecorded {
+        task: "old-0.1".parse().unwrap(),
+        state: TaskState::Unreachable,
+        reason: String::new(),
+        message: String::new(),
+        uuid: None,
+        healthy: None,
+        report: None,
+        ended: None,
+    };
+    state.apply(&Entry { at: Timestamp(1), fact: Fact::StatusRecorded(Box::new(status)) });
+    let needs = RoleNeeds { ports: [].into(), ..state.platform().unwrap().roles[0].clone() };
+    let demands = [Demand { unit: waiting(0), needs: &needs }];
+    for (minutes, places) in [(0, 0), (19, 0), (21, 1)] {
+        state.at = Timestamp(1 + minutes * 60_000_000);
+        let matching = match_offers(&state, &demands, &[&offer], (EXECUTOR, REASONS_MAX));
+        assert_eq!(matching.placed.len(), places, "after {minutes} minutes");
+        let reasons: Vec<_> = matching.unmet.values().flatten().map(|unfit| &unfit.reason).collect();
+        assert!(reasons.iter().all(|reason| matches!(reason, Reason::Occupied { .. })), "{reasons:?}");
     }
 }
 

@@ -138,6 +138,8 @@ async fn read(mut subscription: Subscription, identity: &Identity, inbox: &Inbox
                     return;
                 }
             }
+            // The call that ended it may be answered a little later.
+            Err(Ended::GivenUp) => break LinkEnd::Fenced(chain(&Ended::GivenUp)),
             Err(ended) => break LinkEnd::Broke(chain(&ended)),
         }
     };
@@ -168,7 +170,8 @@ fn answer(answer: Answer) -> CallAnswer {
         Answer::Accepted => CallAnswer::Accepted,
         Answer::Refused { text, .. } => CallAnswer::Refused(text),
         Answer::Full => CallAnswer::Refused("too many calls wait for this agent".to_owned()),
-        Answer::Ended { text } | Answer::Lost { text } => CallAnswer::Lost(text),
+        Answer::Ended { text } => CallAnswer::Ended(text),
+        Answer::Lost { text } => CallAnswer::Lost(text),
         Answer::Fenced => CallAnswer::Fenced,
     }
 }

@@ -72,7 +72,7 @@ fn shows(text: &str, lines: &[&str]) {
 
 /// Subscribed, with a platform of one controller and so many workers.
 fn platform(workers: u32) -> Published {
-    let link = Link::Up { stream: StreamId("s".to_owned()) };
+    let link = Link::Up { stream: StreamId("s".to_owned()), since: Timestamp(0), tries: 0 };
     let mut published = Published { link, ..Published::default() };
     says(&mut published, Fact::FrameworkChosen { framework: FrameworkId::from("f"), role: "r".to_owned() });
     says(&mut published, applied(workers));

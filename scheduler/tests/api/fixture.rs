@@ -77,7 +77,7 @@ pub(crate) struct History {
 impl History {
     /// Subscribed and with a framework, but without a platform.
     pub(crate) fn new() -> Self {
-        let link = Link::Up { stream: StreamId("s".to_owned()) };
+        let link = Link::Up { stream: StreamId("s".to_owned()), since: Timestamp(0), tries: 0 };
         let (role, unreachable_after) = ("BlueData".to_owned(), Duration::from_secs(300));
         Self { published: Published { link, role, unreachable_after, ..Published::default() } }
     }

@@ -1,14 +1,16 @@
 //! Whether one member fits one offer, and what it would get.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use epic_common::ids::UnitId;
+use epic_common::ids::{TaskId, UnitId};
 use epic_common::resources::{Bytes, Grant, MilliCpus, Ports};
 
 use super::{ExecutorNeeds, Reason};
 use crate::mesos::{Amount, Offer, Reservation};
 use crate::state::State;
 use crate::state::deployment::RoleNeeds;
+use crate::state::unit::Progress;
 
 /// What a member gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,8 +86,18 @@ impl Spare<'_> {
 
     /// Any attempt that may live occupies its host, also one that is ending: its ports and data are still there.
     fn occupant(&self, offer: &Offer) -> Option<UnitId> {
-        let there = self.state.units.on_agent.get(&offer.agent).and_then(|tasks| tasks.iter().next());
-        self.neighbour.or(there.map(|task| &task.unit)).cloned()
+        let units = &self.state.units;
+        let there = units.on_agent.get(&offer.agent).and_then(|tasks| tasks.iter().next());
+        let former = || units.on_host.get(&offer.hostname)?.iter().find(|id| self.may_live(id));
+        self.neighbour.or_else(|| there.or_else(former).map(|task| &task.unit)).cloned()
+    }
+
+    /// An executor whose agent doesn't come back ends by itself, and with it all that it runs.
+    fn may_live(&self, id: &TaskId) -> bool {
+        self.state.units.tasks.get(id).is_some_and(|task| match task.progress {
+            Progress::Unreachable(since) => self.state.at < since + EXECUTOR_ENDS_AFTER,
+            Progress::Launching { .. } | Progress::Alive(_) => true,
+        })
     }
 
     fn ceiling(&self, offer: &Offer, (cpus, mem): (MilliCpus, Bytes), reasons: &mut Vec<Reason>) {
@@ -155,3 +167,6 @@ fn ports(offered: &Offered, needs: &RoleNeeds, reasons: &mut Vec<Reason>) -> BTr
     }
     given
 }
+
+/// The agent's recovery time-out, 15 minutes unless an operator changed it, and some time to stop the services.
+const EXECUTOR_ENDS_AFTER: Duration = Duration::from_secs(20 * 60);

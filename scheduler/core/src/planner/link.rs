@@ -5,7 +5,7 @@ use epic_common::time::Timestamp;
 use super::Plan;
 use crate::mesos::{Call, Subscribe};
 use crate::policy::Policy;
-use crate::session::{Link, Sent, Session};
+use crate::session::{Link, Session};
 use crate::state::State;
 use crate::state::deployment::Run;
 use crate::state::entry::{Entry, Fact};
@@ -26,7 +26,7 @@ pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &P
         if !may_subscribe(session, policy, now) {
             return barrier(plan, state, session, now);
         }
-        let suppressed = state.units.unplaced.is_empty();
+        let suppressed = !super::offers::are_wanted(state, now);
         plan.subscribe = Some(Subscribe {
             framework: framework.clone(),
             suppressed: suppressed || ending,
@@ -50,13 +50,14 @@ fn barrier(plan: &mut Plan, state: &State, session: &Session, now: Timestamp) {
 }
 
 /// TEARDOWN comes last: after every terminal update is acknowledged.
-pub(super) fn teardown(plan: &mut Plan, state: &State, session: &Session) {
+pub(super) fn teardown(plan: &mut Plan, state: &State, session: &Session, now: Timestamp) {
     let quiet = session.proposed.is_none()
         && plan.entries.is_empty()
         && session.updates.is_empty()
         && session.acks.is_empty()
         && plan.acks.is_empty()
-        && !session.sent.values().any(|sent| matches!(sent, Sent::Acknowledge | Sent::Teardown));
+        && !session.is_acknowledging()
+        && session.teardown.due <= now;
     if state.run() == Run::Uninstalling && state.is_empty_of_tasks() && quiet {
         plan.calls.push(Call::Teardown);
     }

@@ -11,6 +11,7 @@ mod reconcile;
 mod record;
 mod replace;
 mod sources;
+mod starting;
 mod stop;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use crate::matcher::Unfit;
 use crate::mesos::{Call, Subscribe};
 use crate::policy::{BATCH_WEIGHT_MAX, ENTRY_BYTES_MAX, Policy};
 use crate::request::{Answer, ClientId};
-use crate::session::{Ack, Batch, Session};
+use crate::session::{Ack, Batch, Repeatable, Session};
 use crate::state::State;
 use crate::state::entry::{Entry, Fact};
 
@@ -72,11 +73,14 @@ pub fn plan(state: &State, session: &Session, policy: &Policy, now: Timestamp) -
         return plan;
     }
     if session.proposed.is_none() {
-        let mut draft = Draft { state: state.clone(), now: now.max(state.at), weight: 0, policy, plan: &mut plan };
+        let now = now.max(state.at);
+        let draft = State { at: now, ..state.clone() };
+        let mut draft = Draft { state: draft, now, weight: 0, policy, plan: &mut plan };
         admit::step(&mut draft, session, policy);
         record::step(&mut draft, session, policy);
         replace::step(&mut draft, policy);
         stop::step(&mut draft);
+        starting::step(&mut draft, session, policy);
         ledger::step(&mut draft, session);
         launch::step(&mut draft, session, policy);
         document::changes(&mut draft, session);
@@ -84,13 +88,15 @@ pub fn plan(state: &State, session: &Session, policy: &Policy, now: Timestamp) -
     link::step(&mut plan, state, session, policy, now);
     if session.link.is_up() {
         plan.calls.extend(session.acks.iter().chain(&plan.acks).map(Ack::call));
+        plan.calls.extend(session.repeats.due(now).map(Repeatable::call));
         accept::step(&mut plan, state, session, policy);
         reconcile::step(&mut plan, state, session, now);
+        starting::questions(&mut plan, session, now);
         stop::kills(&mut plan, state, session, now);
         document::nudges(&mut plan, state, session, now);
         sources::step(&mut plan, state, session, policy, now);
         offers::step(&mut plan, state, session, policy, now);
-        link::teardown(&mut plan, state, session);
+        link::teardown(&mut plan, state, session, now);
     }
     plan
 }
@@ -159,7 +165,7 @@ impl Draft<'_> {
 }
 
 impl Ack {
-    fn call(&self) -> Call {
+    pub(crate) fn call(&self) -> Call {
         Call::Acknowledge { task: self.task.clone(), agent: self.agent.clone(), uuid: self.uuid }
     }
 }

@@ -1,4 +1,4 @@
-//! Asks Mesos about attempts until it has answered for each, and once in a subscription for all that it has.
+//! Asks Mesos about attempts until it has answered for each; and at first and now and then for all that it has.
 
 use epic_common::time::Timestamp;
 
@@ -10,7 +10,7 @@ use crate::state::State;
 
 /// An attempt is asked about only once its ACCEPT has been answered, or the answer "unknown" could overtake the launch.
 pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, now: Timestamp) {
-    if !session.asked_all {
+    if session.ask_all.due <= now {
         // A state directory that was restored from a copy doesn't know what was launched since. This question comes
         // first, so that a member whose attempt Mesos has forgotten isn't launched under a name that lives.
         plan.calls.push(Call::ReconcileAll);

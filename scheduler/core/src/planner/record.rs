@@ -3,8 +3,8 @@
 use epic_common::ids::{AgentId, TaskId};
 
 use super::Draft;
-use crate::mesos::{Meaning, Status, TaskState};
-use crate::policy::Policy;
+use crate::mesos::{Call, Meaning, Status, TaskState};
+use crate::policy::{Policy, STRANGERS_MAX};
 use crate::session::{Ack, Session};
 use crate::state::entry::{Ended, Fact, StatusRecorded};
 use crate::state::unit::{Progress, Task};
@@ -115,6 +115,11 @@ fn unknown(draft: &mut Draft<'_>, status: &Status) {
     if draft.state.strangers.get(&status.task).is_some_and(|known| known.agent == agent && known.state == status.state)
     {
         repeat(draft, status, &agent);
+        return;
+    }
+    if !over && !stranger && draft.state.strangers.len() >= STRANGERS_MAX {
+        // There is no room to remember it. It isn't acknowledged, so its agent tells of it again until it is gone.
+        draft.plan.calls.push(Call::Kill { task: status.task.clone(), agent });
         return;
     }
     let seen = Fact::StrangerSeen { task: status.task.clone(), agent: agent.clone(), state: status.state };

@@ -1,5 +1,7 @@
 //! The link to Mesos: one subscription at a time.
 
+use std::time::Duration;
+
 use epic_common::time::Timestamp;
 
 use crate::mesos::StreamId;
@@ -25,6 +27,10 @@ pub enum Link {
     Up {
         /// Its name.
         stream: StreamId,
+        /// Since when.
+        since: Timestamp,
+        /// Tries since the last one that stood for a while.
+        tries: u32,
     },
     /// Nobody tries any more, for this reason.
     Stopped {
@@ -44,7 +50,7 @@ impl Link {
     #[must_use]
     pub const fn stream(&self) -> Option<&StreamId> {
         match self {
-            Self::Up { stream } => Some(stream),
+            Self::Up { stream, .. } => Some(stream),
             Self::Down { .. } | Self::Connecting { .. } | Self::Stopped { .. } => None,
         }
     }
@@ -64,12 +70,13 @@ impl Link {
         }
     }
 
-    /// Returns how many tries there were since a subscription last stood.
+    /// Returns how many tries there were since a subscription last stood for `steady` or longer.
     #[must_use]
-    pub const fn tries(&self) -> u32 {
+    pub fn tries(&self, now: Timestamp, steady: Duration) -> u32 {
         match self {
-            Self::Down { tries, .. } | Self::Connecting { tries } => *tries,
-            Self::Up { .. } | Self::Stopped { .. } => 0,
+            Self::Up { since, .. } if *since + steady <= now => 0,
+            Self::Down { tries, .. } | Self::Connecting { tries } | Self::Up { tries, .. } => *tries,
+            Self::Stopped { .. } => 0,
         }
     }
 }

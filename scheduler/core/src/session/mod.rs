@@ -2,19 +2,20 @@
 
 pub mod link;
 mod notes;
-mod took;
+pub mod repeat;
 pub mod timers;
+mod took;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use epic_common::conversation::SOURCES_MAX;
 use epic_common::ids::{AgentId, Digest, OfferId, TaskId, UnitId, UpdateId};
 use epic_common::time::Timestamp;
-use imbl::OrdSet;
 
 pub use link::Link;
 pub use notes::is_failover;
-use timers::Timers;
+pub use repeat::{Repeatable, Sent};
+use timers::{Pace, Timers};
 
 use crate::matcher::Unfit;
 use crate::mesos::{Offer, Status};
@@ -30,16 +31,18 @@ pub struct CallId(pub u64);
 pub enum CallAnswer {
     /// Mesos has it (202).
     Accepted,
-    /// Mesos refused it, in these words; it had no effect.
+    /// Mesos refused it, in these words, or it could not be sent now; it had no effect.
     Refused(String),
-    /// Nobody knows whether it arrived; a new subscription makes sure that it can't any more.
+    /// Nobody knows whether it arrived.
     Lost(String),
+    /// It was not taken, as its subscription isn't there any more.
+    Ended(String),
     /// Its subscription had ended; it was not sent.
     Fenced,
 }
 
 /// An update that is durable and is to be acknowledged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ack {
     /// The task's id as Mesos has it.
     pub task: String,
@@ -47,25 +50,6 @@ pub struct Ack {
     pub agent: AgentId,
     /// Which update.
     pub uuid: UpdateId,
-}
-
-/// What the call was that is not yet answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// It launches these.
-    Accept(Vec<TaskId>),
-    /// It acknowledges.
-    Acknowledge,
-    /// It asks about tasks.
-    Reconcile,
-    /// It asks about all tasks.
-    ReconcileAll,
-    /// It says whether offers are wanted.
-    Wish,
-    /// It ends the framework.
-    Teardown,
-    /// Nothing waits for its answer.
-    Other,
 }
 
 /// The batch that is on its way to the journal.
@@ -107,8 +91,12 @@ pub struct Session {
     pub unsent: BTreeSet<TaskId>,
     /// Attempts whose ACCEPT isn't answered yet.
     pub accepting: BTreeSet<TaskId>,
-    /// Whether Mesos was asked for all tasks that it has, in this subscription.
-    pub asked_all: bool,
+    /// Calls that are to be made again.
+    pub repeats: Timers<Repeatable>,
+    /// When Mesos is asked for all tasks that it has; not again before it has answered.
+    pub ask_all: Pace,
+    /// Whether Mesos has taken a launch in this subscription.
+    pub has_launched: bool,
     /// Attempts that Mesos is to be asked about.
     pub questions: Timers<TaskId>,
     /// Tasks that are to be killed again, by their ids as Mesos has them.
@@ -121,12 +109,22 @@ pub struct Session {
     pub members_touched: bool,
     /// What Mesos believes of our wish for offers; `None` if it can't be known.
     pub suppressed: Option<bool>,
-    /// Members that wanted a place when Mesos was last told.
-    pub told_wanted: OrdSet<UnitId>,
+    /// When Mesos may be told again whether offers are wanted; grows only with calls that failed.
+    pub wish: Pace,
+    /// When Mesos may be told again that offers are wanted; grows while only units that fail want them.
+    pub revive: Pace,
+    /// Whether a unit has begun to wait since Mesos was last told.
+    pub untold: bool,
+    /// Units whose back-off ends until then were waited for when Mesos was last told.
+    pub told_until: Timestamp,
+    /// Since when offers are held without a break.
+    pub holding: Timestamp,
+    /// When TEARDOWN may be tried again.
+    pub teardown: Pace,
+    /// Attempts that have not started yet, and when their progress is looked at.
+    pub starting: Timers<TaskId>,
     /// Whether TEARDOWN has been accepted, or the framework is gone already.
     pub torn_down: bool,
-    /// When the next member's back-off ends, as of this set of waiting members.
-    pub next_wait: Option<(OrdSet<UnitId>, Option<Timestamp>)>,
     /// Why members aren't placed, as of the last matching with offers.
     pub unmet: BTreeMap<UnitId, Vec<Unfit>>,
     /// When offers last came.

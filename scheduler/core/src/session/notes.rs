@@ -1,17 +1,20 @@
 //! What the session notes of each thing that happens; no decision is taken here.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use epic_common::conversation::Report;
 use epic_common::ids::{Digest, ServiceId, TaskId};
 use epic_common::time::Timestamp;
 
-use super::{Ack, CallAnswer, CallId, Link, Sent, Session};
+use super::timers::Pace;
+use super::{Ack, Link, Session};
 use crate::document;
 use crate::matcher::{Reason, Unfit};
-use crate::mesos::{Event, LinkEnd, Status, StreamId};
+use crate::mesos::{Event, LinkEnd, Status, StreamId, TaskState};
 use crate::policy::{NAME_BYTES_MAX, Policy, REASONS_BYTES_MAX, SERVICES_MAX, TEXT_BYTES_MAX, UPDATES_MAX};
 use crate::state::entry::{Entry, Fact};
+use crate::state::unit::{Progress, Task};
 use crate::state::{State, Touched};
 
 impl Session {
@@ -27,6 +30,9 @@ impl Session {
             Event::Subscribed => self.subscribed(now, state, stream),
             Event::Offers(offers) => {
                 self.offers_at = Some(now);
+                if self.offers.is_empty() {
+                    self.holding = now;
+                }
                 for offer in offers {
                     self.seen.insert(offer.agent.clone());
                     self.offers.insert(offer.id.clone(), offer);
@@ -35,7 +41,7 @@ impl Session {
             Event::Rescind(offer) => {
                 self.offers.remove(&offer);
             }
-            Event::Update(status) => self.updated(*status),
+            Event::Update(status) => self.updated(now, *status),
             Event::Failure { agent } => {
                 for task in state.units.on_agent.get(&agent).into_iter().flatten() {
                     self.questions.ensure(task, now);
@@ -45,17 +51,20 @@ impl Session {
     }
 
     fn subscribed(&mut self, now: Timestamp, state: &State, stream: StreamId) {
-        self.link = Link::Up { stream };
-        self.was_up = true;
+        let tries = self.link.tries(now, Duration::MAX);
+        self.link = Link::Up { stream, since: now, tries };
+        (self.was_up, self.has_launched) = (true, false);
         self.offers.clear();
         self.seen.clear();
-        self.asked_all = false;
+        (self.ask_all, self.wish, self.teardown) = Default::default();
         self.questions.clear();
+        self.starting.clear();
         self.kills.clear();
         self.nudges.clear();
         self.seekers.clear();
-        for task in state.units.tasks.keys() {
-            self.questions.ensure(task, now);
+        for (id, task) in &state.units.tasks {
+            self.questions.ensure(id, now);
+            self.watch(now, id, task);
         }
         for (id, _) in state.units.tasks.iter().filter(|(_, task)| document::is_behind(state, task)) {
             self.nudges.ensure(id, now);
@@ -69,11 +78,18 @@ impl Session {
         }
     }
 
-    fn updated(&mut self, mut status: Status) {
+    fn updated(&mut self, now: Timestamp, mut status: Status) {
+        let task = status.task.parse::<TaskId>();
         if self.updates.len() >= UPDATES_MAX {
+            // Agents repeat their own updates; what the master says is said once.
+            match task {
+                _ if status.uuid.is_some() => {}
+                Ok(task) => self.questions.ensure(&task, now + ASK_AGAIN),
+                Err(_) => self.ask_all.due = self.ask_all.due.min(now + ASK_AGAIN),
+            }
             return;
         }
-        if let Ok(task) = status.task.parse::<TaskId>() {
+        if let Ok(task) = task {
             self.questions.remove(&task);
         }
         clip(&mut status.message, TEXT_BYTES_MAX);
@@ -92,9 +108,17 @@ impl Session {
             // One barrier serves several tries, but never two subscriptions.
             self.barrier = None;
         }
-        let tries = self.link.tries().saturating_add(1);
-        let failures = if is_taken { self.taken_over } else { tries };
-        let retry = now + policy.resubscribe.jittered(failures, now.0);
+        let before = self.link.tries(now, policy.steady_after);
+        // A fence that follows launches is the price of a lost answer, and no sign that Mesos wants to be left alone.
+        let has_got_on = matches!(end, LinkEnd::Fenced(_)) && self.has_launched;
+        let tries = if has_got_on { before.max(1) } else { before.saturating_add(1) };
+        let retry = now
+            + match &end {
+                _ if is_taken => policy.resubscribe.jittered(self.taken_over, now.0),
+                LinkEnd::Refused(_) => policy.resubscribe_refused.jittered(tries, now.0),
+                LinkEnd::Said(_) if !self.link.is_up() => policy.resubscribe_refused.jittered(tries, now.0),
+                LinkEnd::Said(_) | LinkEnd::Broke(_) | LinkEnd::Fenced(_) => policy.resubscribe.jittered(tries, now.0),
+            };
         self.link = match end {
             LinkEnd::Said(text) if text.contains("Framework has been removed") => {
                 (self.torn_down, self.removed) = (true, true);
@@ -108,9 +132,23 @@ impl Session {
                 Link::Stopped { why: format!("Mesos says: {text}. {next}") }
             }
             LinkEnd::Said(text) => Link::Down { retry, tries, why: format!("Mesos says: {text}") },
-            LinkEnd::Refused(why) | LinkEnd::Broke(why) => Link::Down { retry, tries, why },
+            LinkEnd::Refused(why) | LinkEnd::Broke(why) | LinkEnd::Fenced(why) => Link::Down { retry, tries, why },
         };
         self.drop_stream();
+    }
+
+    /// Notes that this replica led at this time; if that is too long ago for a subscription, people have to know why.
+    pub fn proved(&mut self, now: Timestamp, policy: &Policy, at: Timestamp) {
+        self.barrier = Some(at);
+        let took = now.since(at);
+        if let (Link::Down { why, .. }, Some(within)) = (&mut self.link, policy.barrier)
+            && took >= within
+        {
+            *why = format!(
+                "ZooKeeper is too slow: the journal took {took:.1?} to write an entry, and a subscription has to be \
+                 asked for within {within:.1?}"
+            );
+        }
     }
 
     /// Calls of an ended subscription are fenced by its name, whether or not they were answered.
@@ -122,45 +160,7 @@ impl Session {
         self.suppressed = None;
         // Whatever is not acknowledged is said again on the next stream.
         self.acks.clear();
-    }
-
-    /// Notes how a call went; tells whether the subscription must end because of it.
-    #[must_use]
-    pub fn answered(&mut self, now: Timestamp, policy: &Policy, id: CallId, answer: &CallAnswer) -> Option<String> {
-        if *answer == CallAnswer::Fenced {
-            // The end of its subscription is on its way and settles the call; until then it would only be fenced again.
-            return None;
-        }
-        let sent = self.sent.remove(&id)?;
-        let refused = matches!(answer, CallAnswer::Refused(_));
-        if let Sent::Accept(tasks) = &sent {
-            for task in tasks {
-                // Whoever was heard of meanwhile needs no deadline.
-                if self.accepting.remove(task) {
-                    let (due, tries) = (if refused { now } else { now + policy.launch_deadline }, 0);
-                    self.questions.set(task.clone(), due, tries);
-                }
-            }
-        }
-        match (sent, answer) {
-            (_, CallAnswer::Lost(why)) => return Some(why.clone()),
-            // The wait between subscriptions paces the next try.
-            (Sent::Teardown, CallAnswer::Refused(why)) => return Some(format!("TEARDOWN was refused: {why}")),
-            (Sent::Wish, CallAnswer::Refused(why)) => return Some(format!("REVIVE or SUPPRESS was refused: {why}")),
-            (Sent::ReconcileAll, CallAnswer::Refused(why)) => return Some(format!("RECONCILE was refused: {why}")),
-            (Sent::Teardown, CallAnswer::Accepted) => self.torn_down = true,
-            (
-                Sent::Accept(_)
-                | Sent::Acknowledge
-                | Sent::Reconcile
-                | Sent::ReconcileAll
-                | Sent::Wish
-                | Sent::Teardown
-                | Sent::Other,
-                _,
-            ) => {}
-        }
-        None
+        self.repeats.clear();
     }
 
     /// Notes what a durable entry touched.
@@ -187,6 +187,7 @@ impl Session {
             self.barrier = None;
             self.drop_stream();
         }
+        self.waits(now, state, entry, touched);
         for id in &touched.tasks {
             if !state.units.launching.contains(id) {
                 self.accepting.remove(id);
@@ -199,8 +200,10 @@ impl Session {
                     self.questions.remove(id);
                     self.nudges.remove(id);
                     self.seekers.remove(id);
+                    self.starting.remove(id);
                 }
                 Some(task) => {
+                    self.watch(now, id, task);
                     if !task.is_seeking() {
                         self.seekers.remove(id);
                     }
@@ -216,6 +219,30 @@ impl Session {
                     }
                 }
             }
+        }
+    }
+
+    /// Notes whether somebody has begun to wait for a place: a filter may hide the only host that it fits.
+    fn waits(&mut self, now: Timestamp, state: &State, entry: &Entry, touched: &Touched) {
+        let is_wish = matches!(
+            entry.fact,
+            Fact::PlatformApplied { .. } | Fact::PlatformStarted { .. } | Fact::FrameworkReplaced { .. }
+        );
+        let mut waiting = touched.tasks.iter().filter_map(|id| Some((&id.unit, state.units.waits.get(&id.unit)?)));
+        self.untold |= is_wish || waiting.clone().any(|(_, at)| at <= self.told_until);
+        if is_wish || waiting.any(|(unit, _)| state.units.failures(unit) == 0) {
+            // Only those that fail are made to wait for longer and longer.
+            self.revive = Pace { due: self.revive.due.min(now + REVIVE_SOON), tries: 0 };
+        }
+    }
+
+    /// An attempt that doesn't start is looked at some time after it last got on.
+    fn watch(&mut self, now: Timestamp, id: &TaskId, task: &Task) {
+        match task.progress {
+            Progress::Alive(TaskState::Staging | TaskState::Starting) if task.kill.is_none() => {
+                self.starting.ensure(id, now);
+            }
+            Progress::Alive(_) | Progress::Launching { .. } | Progress::Unreachable(_) => self.starting.remove(id),
         }
     }
 
@@ -288,6 +315,11 @@ fn clip(text: &mut String, bytes_max: usize) {
         text.truncate(end);
     }
 }
+
+/// A unit that has not failed is told of at least so soon after another one.
+const REVIVE_SOON: Duration = Duration::from_secs(1);
+/// When Mesos is asked for what could not be taken in.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

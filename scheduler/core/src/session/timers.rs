@@ -2,7 +2,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use epic_common::backoff::Backoff;
 use epic_common::time::Timestamp;
+
+/// When one thing may be done again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// Not before.
+    pub due: Timestamp,
+    /// How often it has failed, or was done for nothing, in a row.
+    pub tries: u32,
+}
+
+impl Pace {
+    /// Waits longer each time.
+    pub fn failed(&mut self, now: Timestamp, backoff: Backoff) {
+        self.tries = self.tries.saturating_add(1);
+        self.due = now + backoff.jittered(self.tries, now.0);
+    }
+
+    /// Is due again at `due`, with no failure behind it.
+    pub const fn succeeded(&mut self, due: Timestamp) {
+        (self.due, self.tries) = (due, 0);
+    }
+}
 
 /// When to do what again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +88,11 @@ impl<K: Ord + Clone> Timers<K> {
     #[must_use]
     pub fn tries(&self, key: &K) -> Option<u32> {
         self.by_key.get(key).map(|(_, tries)| *tries)
+    }
+
+    /// Lists all keys, in their order.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.by_key.keys()
     }
 
     /// Says how many are known.

@@ -1,25 +1,27 @@
 //! What the session notes of a plan that is being carried out.
 
+use std::time::Duration;
+
 use epic_common::backoff::Backoff;
 use epic_common::ids::UnitId;
 use epic_common::time::Timestamp;
 
 use super::timers::Timers;
-use super::{CallId, Link, Sent, Session};
+use super::{Ack, CallId, Link, Repeatable, Sent, Session};
 use crate::matcher::Unfit;
 use crate::mesos::Call;
 use crate::planner::Plan;
-use crate::policy::{Policy, REASONS_MAX};
+use crate::policy::{HOLD, Policy, REASONS_MAX, RECONCILE_TASKS_MAX};
 use crate::state::State;
 
 impl Session {
     /// Notes everything of a plan but its calls, which are noted one by one by [`sent`](Self::sent).
-    pub fn took(&mut self, now: Timestamp, state: &State, plan: &Plan) {
+    pub fn took(&mut self, now: Timestamp, (state, policy): (&State, &Policy), plan: &Plan) {
         if let Some(subscribe) = &plan.subscribe {
-            self.link = Link::Connecting { tries: self.link.tries() };
+            self.link = Link::Connecting { tries: self.link.tries(now, policy.steady_after) };
             self.suppressed = Some(subscribe.suppressed);
-            // A filter from before the break may still stand: who waits is told of anew once the subscription stands.
-            self.told_wanted.clear();
+            // A filter from before the break may still stand.
+            self.untold = true;
         }
         self.updates.drain(..plan.updates_taken);
         self.requests.drain(..plan.requests_taken);
@@ -70,17 +72,18 @@ impl Session {
                     self.unsent.remove(task);
                     self.accepting.insert(task.clone());
                 }
-                Sent::Accept(tasks)
+                Sent::Accept { offer: offer.clone(), tasks }
             }
-            Call::Decline { offers, .. } => {
+            Call::Decline { offers, refuse } => {
                 for offer in offers {
                     self.offers.remove(offer);
                 }
-                Sent::Other
+                self.repeated(Repeatable::Decline { offers: offers.clone(), refuse: *refuse })
             }
             Call::Revive => {
                 self.suppressed = Some(false);
-                self.told_wanted = state.units.unplaced.clone();
+                (self.untold, self.told_until) = (false, now + HOLD);
+                self.revive.failed(now, policy.revive);
                 Sent::Wish
             }
             Call::Suppress => {
@@ -88,7 +91,9 @@ impl Session {
                 Sent::Wish
             }
             Call::Kill { .. } | Call::Message { .. } => Sent::Other,
-            Call::Acknowledge { .. } => Sent::Acknowledge,
+            Call::Acknowledge { task, agent, uuid } => {
+                self.repeated(Repeatable::Acknowledge(Ack { task: task.clone(), agent: agent.clone(), uuid: *uuid }))
+            }
             Call::Reconcile { tasks } => {
                 for (task, _) in tasks {
                     let tries = self.questions.tries(task).unwrap_or(0).saturating_add(1);
@@ -97,12 +102,26 @@ impl Session {
                 Sent::Reconcile
             }
             Call::ReconcileAll => {
-                self.asked_all = true;
+                // Tasks that Mesos doesn't know are not in its answer, so each is asked about, some at a time.
+                if self.ask_all.due > Timestamp(0) && self.ask_all.tries == 0 {
+                    self.ask_each(now, state);
+                }
+                self.ask_all.due = Timestamp(u64::MAX);
                 Sent::ReconcileAll
             }
-            Call::Teardown => Sent::Teardown,
+            Call::Teardown => {
+                self.teardown.due = Timestamp(u64::MAX);
+                Sent::Teardown
+            }
         };
         self.sent.insert(id, sent);
+    }
+
+    fn ask_each(&mut self, now: Timestamp, state: &State) {
+        for (nth, task) in state.units.tasks.keys().enumerate() {
+            let second = u64::try_from(nth / RECONCILE_TASKS_MAX).unwrap_or(u64::MAX);
+            self.questions.ensure(task, now + Duration::from_secs(second));
+        }
     }
 
     /// Puts off what was due and has now been tried, or can't be done yet.
@@ -110,6 +129,7 @@ impl Session {
         put_off(&mut self.kills, now, policy.kill);
         put_off(&mut self.nudges, now, policy.nudge);
         put_off(&mut self.seekers, now, policy.nudge);
+        put_off(&mut self.starting, now, policy.look_at_start);
         let questions: Vec<_> = self.accepting.iter().filter(|id| self.questions.is_due(id, now)).cloned().collect();
         for task in questions {
             self.questions.set(task, now + policy.reconcile.first, 0);
@@ -118,40 +138,28 @@ impl Session {
 
     /// Says when something is due of its own, if nothing happens before.
     #[must_use]
-    pub fn deadline(&mut self, state: &State, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+    pub fn deadline(&self, state: &State, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
         let mut times = Vec::new();
         if let (Link::Down { retry, .. }, true) = (&self.link, state.identity.framework.is_some()) {
             times.push(*retry);
         }
         if self.link.is_up() {
-            times.extend(
-                [self.questions.next(), self.kills.next(), self.nudges.next(), self.seekers.next()]
-                    .into_iter()
-                    .flatten(),
-            );
+            let timers = [self.questions.next(), self.kills.next(), self.nudges.next(), self.seekers.next()];
+            times.extend(timers.into_iter().chain([self.repeats.next(), self.starting.next()]).flatten());
+            times.extend([self.ask_all.due, self.wish.due, self.revive.due, self.teardown.due]);
+            times.push(self.holding + HOLD);
         }
-        times.extend(self.next_wait(state, now));
+        // Offers are asked for a little before a back-off ends.
+        let waits =
+            [state.units.waits.next(now), state.units.waits.next(now + HOLD).map(|at| now + (at.since(now) - HOLD))];
+        times.extend(waits.into_iter().flatten());
         times.extend(state.units.unreachable.iter().filter_map(|id| state.units.tasks.get(id)).filter_map(|task| {
             match task.progress {
                 crate::state::unit::Progress::Unreachable(since) => Some(since + policy.unreachable_after),
                 crate::state::unit::Progress::Launching { .. } | crate::state::unit::Progress::Alive(_) => None,
             }
         }));
-        times.into_iter().filter(|at| *at > now).min()
-    }
-
-    /// Says when the next back-off ends; looks at all who wait only after that or when they are others.
-    fn next_wait(&mut self, state: &State, now: Timestamp) -> Option<Timestamp> {
-        if let Some((members, at)) = &self.next_wait
-            && members.ptr_eq(&state.units.unplaced)
-            && at.is_none_or(|at| at > now)
-        {
-            return *at;
-        }
-        let waiting = state.units.unplaced.iter().filter_map(|id| state.units.all.get(id));
-        let at = waiting.map(|unit| unit.not_before).filter(|at| *at > now).min();
-        self.next_wait = Some((state.units.unplaced.clone(), at));
-        at
+        times.into_iter().filter(|at| *at > now && *at < Timestamp(u64::MAX)).min()
     }
 }
 

@@ -156,6 +156,7 @@ impl State {
         self.units.tasks.insert(id.clone(), Task::launching(at, decided));
         self.units.launching.insert(id.clone());
         self.units.on_agent.entry(decided.agent.clone()).or_default().insert(id.clone());
+        self.units.on_host.entry(decided.hostname.clone()).or_default().insert(id.clone());
         self.units.settle(&id.unit);
         touched.tasks.insert(id.clone());
         touched.members = true;
@@ -227,7 +228,7 @@ impl State {
         let Some(task) = self.units.tasks.remove(id) else { return };
         self.units.killing.remove(id);
         self.units.unreachable.remove(id);
-        self.leave_agent(&task.agent, id);
+        self.leave_agent(&task);
         if let Some(unit) = self.units.all.get_mut(&id.unit)
             && unit.live.as_ref() == Some(id)
         {
@@ -242,13 +243,19 @@ impl State {
         self.units.settle(&id.unit);
     }
 
-    fn leave_agent(&mut self, agent: &AgentId, id: &TaskId) {
-        let Some(tasks) = self.units.on_agent.get_mut(agent) else { return };
-        tasks.remove(id);
+    fn leave_agent(&mut self, task: &Task) {
+        if let Some(tasks) = self.units.on_host.get_mut(&task.hostname) {
+            tasks.remove(&task.id);
+            if tasks.is_empty() {
+                self.units.on_host.remove(&task.hostname);
+            }
+        }
+        let Some(tasks) = self.units.on_agent.get_mut(&task.agent) else { return };
+        tasks.remove(&task.id);
         if tasks.is_empty() {
             // The executor ends with its last attempt; the next one gets another name.
-            self.units.on_agent.remove(agent);
-            self.ledger.executors.remove(agent);
+            self.units.on_agent.remove(&task.agent);
+            self.ledger.executors.remove(&task.agent);
         }
     }
 

@@ -62,7 +62,7 @@ impl World {
             .values()
             .map(|task| (task.id.to_string(), task.agent.to_string(), &task.progress))
             .collect();
-        let told = &session.told_wanted;
+        let told = session.told_until;
         format!(
             "now {:?}, {:?}, wants offers: {:?} (told for {told:?}), holds {held}, Mesos holds {}, suppressed: {}\n{:#?}\n{tasks:#?}\n\
             strangers {:?}, unanswered {:?}, updates {}, in flight {}, torn down {}\nlast calls {:#?}",

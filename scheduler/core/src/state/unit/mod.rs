@@ -1,12 +1,14 @@
 //! Units and their attempts, with the indices over both.
 
 mod task;
+mod waits;
 
 use epic_common::ids::{AgentId, Attempt, TaskId, UnitId};
 use epic_common::time::Timestamp;
 use imbl::{OrdMap, OrdSet};
 
 pub use task::{Progress, Task};
+pub use waits::Waits;
 
 /// Units, their attempts, and the indices over both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct Units {
     pub tasks: OrdMap<TaskId, Task>,
     /// Units that are wanted and have no attempt that counts.
     pub unplaced: OrdSet<UnitId>,
+    /// The same, by when each may be placed.
+    pub waits: Waits,
     /// Units that aren't wanted and have an attempt that nobody has told to end.
     pub surplus: OrdSet<UnitId>,
     /// Attempts whose launch has not been answered.
@@ -27,6 +31,8 @@ pub struct Units {
     pub unreachable: OrdSet<TaskId>,
     /// Attempts by agent.
     pub on_agent: OrdMap<AgentId, OrdSet<TaskId>>,
+    /// Attempts by host name: an agent that loses its own records comes back under another id, on the same host.
+    pub on_host: OrdMap<String, OrdSet<TaskId>>,
 }
 
 /// What is placed: one of a role's units.
@@ -70,6 +76,7 @@ impl Units {
         let Some(unit) = self.all.get(id) else {
             self.surplus.remove(id);
             self.unplaced.remove(id);
+            self.waits.remove(id);
             return;
         };
         let live = unit.live.as_ref().and_then(|task| self.tasks.get(task));
@@ -80,15 +87,24 @@ impl Units {
         }
         if unit.wanted && unit.live.is_none() {
             self.unplaced.insert(id.clone());
+            self.waits.insert(id, unit.not_before);
         } else {
             self.unplaced.remove(id);
+            self.waits.remove(id);
         }
+    }
+
+    /// Says how often a unit has failed in a row.
+    #[must_use]
+    pub fn failures(&self, id: &UnitId) -> u32 {
+        self.all.get(id).map_or(0, |unit| unit.failures)
     }
 
     /// Makes every index from what it indexes.
     pub(super) fn rebuild_indices(&mut self) {
-        (self.unplaced, self.surplus) = Default::default();
-        (self.launching, self.killing, self.unreachable, self.on_agent) = Default::default();
+        (self.unplaced, self.waits, self.surplus) = Default::default();
+        (self.launching, self.killing, self.unreachable) = Default::default();
+        (self.on_agent, self.on_host) = Default::default();
         let all: Vec<_> = self.all.keys().cloned().collect();
         for id in all {
             self.settle(&id);
@@ -103,6 +119,7 @@ impl Units {
                 self.killing.insert(id.clone());
             }
             self.on_agent.entry(task.agent.clone()).or_default().insert(id.clone());
+            self.on_host.entry(task.hostname.clone()).or_default().insert(id.clone());
         }
     }
 }
