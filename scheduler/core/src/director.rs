@@ -93,9 +93,9 @@ impl Director {
         let first = self.state.index;
         for entry in std::mem::take(&mut self.batch) {
             let touched = self.state.apply(&entry);
+            invariants::check(&self.state, &touched);
             self.session.committed(now, &self.state, &entry, &touched);
         }
-        invariants::check(&self.state);
         if let Some(at) = batch.barrier {
             self.session.proved(now, &self.policy, at);
         }
@@ -133,9 +133,9 @@ impl Director {
         // Whoever hears that somebody else writes doesn't lead any more.
         self.stand_down("another replica writes to the journal");
         for entry in entries {
-            self.state.apply(entry);
+            let touched = self.state.apply(entry);
+            invariants::check(&self.state, &touched);
         }
-        invariants::check(&self.state);
         self.publish();
     }
 

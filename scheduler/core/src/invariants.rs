@@ -1,23 +1,37 @@
-//! What must always hold of the state; checked after each batch, also in release.
+//! What must always hold of the state; checked after each entry, also in release.
 
-use crate::state::State;
+use epic_common::ids::{TaskId, UnitId};
+
 use crate::state::unit::Progress;
+use crate::state::{State, Touched};
 
-/// Checks what can be checked in the time of what changed.
+/// Checks the attempts that an entry touched, and their units, in the time of what it touched.
 ///
 /// # Panics
 ///
 /// If the state contradicts itself; going on would act on a lie, so the process must end.
-pub fn check(state: &State) {
-    for id in &state.units.launching {
-        let launching =
-            state.units.tasks.get(id).is_some_and(|task| matches!(task.progress, Progress::Launching { .. }));
-        assert!(launching, "{id} is indexed as launching and isn't");
+pub fn check(state: &State, touched: &Touched) {
+    for id in &touched.tasks {
+        check_task(state, id);
+        check_unit(state, &id.unit);
     }
-    for id in &state.units.unplaced {
-        let waits = state.units.all.get(id).is_some_and(|unit| unit.wanted && unit.live.is_none());
-        assert!(waits, "{id} is indexed as waiting for a place and isn't");
-    }
+}
+
+fn check_task(state: &State, id: &TaskId) {
+    let task = state.units.tasks.get(id);
+    let is_launching = task.is_some_and(|task| matches!(task.progress, Progress::Launching { .. }));
+    assert!(state.units.launching.contains(id) == is_launching, "{id}: whether it is being launched is unclear");
+    let is_killing = task.is_some_and(|task| task.kill.is_some());
+    assert!(state.units.killing.contains(id) == is_killing, "{id}: whether it is to end is unclear");
+}
+
+fn check_unit(state: &State, id: &UnitId) {
+    let unit = state.units.all.get(id);
+    let waits = unit.is_some_and(|unit| unit.wanted && unit.live.is_none());
+    let is_indexed = (state.units.unplaced.contains(id), state.units.waits.get(id).is_some());
+    assert!(is_indexed == (waits, waits), "{id}: whether it waits for a place is unclear");
+    let live = unit.and_then(|unit| unit.live.as_ref());
+    assert!(live.is_none_or(|task| state.units.tasks.contains_key(task)), "{id} counts on an attempt that isn't there");
 }
 
 /// Checks everything, in the time of all that exists; for tests and offline verification.

@@ -153,12 +153,8 @@ impl Session {
         let waits =
             [state.units.waits.next(now), state.units.waits.next(now + HOLD).map(|at| now + (at.since(now) - HOLD))];
         times.extend(waits.into_iter().flatten());
-        times.extend(state.units.unreachable.iter().filter_map(|id| state.units.tasks.get(id)).filter_map(|task| {
-            match task.progress {
-                crate::state::unit::Progress::Unreachable(since) => Some(since + policy.unreachable_after),
-                crate::state::unit::Progress::Launching { .. } | crate::state::unit::Progress::Alive(_) => None,
-            }
-        }));
+        let mut given_up = state.units.unreachable.iter().map(|(since, _)| *since + policy.unreachable_after);
+        times.extend(given_up.find(|at| *at > now));
         times.into_iter().filter(|at| *at > now && *at < Timestamp(u64::MAX)).min()
     }
 }

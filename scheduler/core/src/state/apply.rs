@@ -176,7 +176,8 @@ impl State {
     fn given_up(&mut self, at: Timestamp, id: &TaskId, touched: &mut Touched) {
         let Some(task) = self.units.tasks.get_mut(id) else { return };
         task.given_up = true;
-        self.units.unreachable.remove(id);
+        let task = task.clone();
+        self.units.reached(&task);
         if let Some(unit) = self.units.all.get_mut(&id.unit)
             && unit.live.as_ref() == Some(id)
         {
@@ -194,14 +195,15 @@ impl State {
         let Some(task) = self.units.tasks.get(id).cloned() else { return };
         touched.tasks.insert(id.clone());
         self.units.launching.remove(id);
+        self.units.reached(&task);
         match task.recorded(at, status) {
             Some(task) => {
                 match task.progress {
-                    Progress::Unreachable(_) if !task.given_up => self.units.unreachable.insert(id.clone()),
-                    Progress::Unreachable(_) | Progress::Launching { .. } | Progress::Alive(_) => {
-                        self.units.unreachable.remove(id)
+                    Progress::Unreachable(since) if !task.given_up => {
+                        self.units.unreachable.insert((since, id.clone()));
                     }
-                };
+                    Progress::Unreachable(_) | Progress::Launching { .. } | Progress::Alive(_) => {}
+                }
                 if task.is_ready() {
                     self.ready(id);
                 }
@@ -227,7 +229,6 @@ impl State {
         let id = &status.task;
         let Some(task) = self.units.tasks.remove(id) else { return };
         self.units.killing.remove(id);
-        self.units.unreachable.remove(id);
         self.leave_agent(&task);
         if let Some(unit) = self.units.all.get_mut(&id.unit)
             && unit.live.as_ref() == Some(id)

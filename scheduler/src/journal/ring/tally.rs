@@ -82,7 +82,10 @@ impl Tally {
     }
 
     fn forget(&mut self) {
-        while let Some((_, bytes)) = self.sizes.pop_front_if(|(batch, _)| *batch <= self.snapshot) {
+        // Its slot is written again only once it is in a snapshot, also if nobody here has heard of that one.
+        let overwritten = self.position.saturating_sub(self.slots);
+        let held = self.snapshot.max(overwritten);
+        while let Some((_, bytes)) = self.sizes.pop_front_if(|(batch, _)| *batch <= held) {
             self.bytes -= bytes;
         }
     }
@@ -103,6 +106,15 @@ mod tests {
         assert_eq!([13, 14].map(|next| tally.must_snapshot(next)), [false, true]);
         tally.snapshot_stands(3);
         assert_eq!([13, 14].map(|next| tally.must_snapshot(next)), [false, true]);
+    }
+
+    #[test]
+    fn a_standby_that_hears_of_no_snapshot_remembers_one_lap_at_most() {
+        let mut tally = Tally::new(8);
+        for batch in 1..=1_000 {
+            tally.followed(batch, 10);
+        }
+        assert_eq!((tally.sizes.len(), tally.bytes), (8, 80));
     }
 
     #[test]

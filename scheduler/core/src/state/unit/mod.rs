@@ -27,8 +27,8 @@ pub struct Units {
     pub launching: OrdSet<TaskId>,
     /// Attempts that are to end.
     pub killing: OrdSet<TaskId>,
-    /// Attempts whose agent can't be reached and that aren't given up.
-    pub unreachable: OrdSet<TaskId>,
+    /// Attempts whose agent can't be reached and that aren't given up, by since when.
+    pub unreachable: OrdSet<(Timestamp, TaskId)>,
     /// Attempts by agent.
     pub on_agent: OrdMap<AgentId, OrdSet<TaskId>>,
     /// Attempts by host name: an agent that loses its own records comes back under another id, on the same host.
@@ -100,6 +100,13 @@ impl Units {
         self.all.get(id).map_or(0, |unit| unit.failures)
     }
 
+    /// Forgets since when an attempt's agent can't be reached.
+    pub(super) fn reached(&mut self, task: &Task) {
+        if let Progress::Unreachable(since) = task.progress {
+            self.unreachable.remove(&(since, task.id.clone()));
+        }
+    }
+
     /// Makes every index from what it indexes.
     pub(super) fn rebuild_indices(&mut self) {
         (self.unplaced, self.waits, self.surplus) = Default::default();
@@ -112,7 +119,7 @@ impl Units {
         for (id, task) in &self.tasks {
             match task.progress {
                 Progress::Launching { .. } => drop(self.launching.insert(id.clone())),
-                Progress::Unreachable(_) if !task.given_up => drop(self.unreachable.insert(id.clone())),
+                Progress::Unreachable(since) if !task.given_up => drop(self.unreachable.insert((since, id.clone()))),
                 Progress::Unreachable(_) | Progress::Alive(_) => {}
             }
             if task.kill.is_some() {
