@@ -1,8 +1,10 @@
 //! The executor's world: what its machine wants done is done here, on this host.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::System;
@@ -33,11 +35,14 @@ use crate::scene::{self, Places};
 pub struct Host {
     agent: Agent,
     clients: Clients,
-    sandbox: Rc<Sandbox>,
-    cgroups: Result<Cgroups, cgroup::Error>,
-    groups: BTreeMap<TaskId, Group>,
-    runs: BTreeMap<(TaskId, ServiceId), Run>,
+    sandbox: Sandbox,
+    cgroups: Arc<Result<Cgroups, cgroup::Error>>,
+    groups: Shared<TaskId, Group>,
+    runs: Shared<(TaskId, ServiceId), Run>,
 }
+
+/// What tasks of the main thread share; never borrowed over an `await`.
+type Shared<K, V> = Rc<RefCell<BTreeMap<K, V>>>;
 
 #[derive(Debug)]
 struct Run {
@@ -55,30 +60,23 @@ impl Host {
         if let Some(cgroups) = cgroups.as_ref().ok().cloned() {
             actix::spawn(async move { cgroups.sweep().await });
         }
-        Self { agent, clients, sandbox: Rc::new(sandbox), cgroups, groups: BTreeMap::new(), runs: BTreeMap::new() }
+        Self { agent, clients, sandbox, cgroups: Arc::new(cgroups), groups: Rc::default(), runs: Rc::default() }
     }
 
-    fn prepare(&mut self, order: &LaunchOrder) -> Work {
-        let task = order.task.clone();
-        let refused = |reason| Work::Refused { task: task.clone(), reason };
-        if let Err(error) = self.sandbox.create_instance(&order.task.unit) {
-            return refused(chain(&error));
-        }
-        // Executors of other agents on this host may share our place in the hierarchy.
-        let name = Owner::this_process().group(&order.task.to_string());
-        let made = match &self.cgroups {
-            Ok(cgroups) => cgroups.create(&name, &order.grant).map_err(|error| chain(&error)),
-            Err(error) => Err(chain(error)),
-        };
-        match made {
-            Ok(group) => {
-                self.groups.insert(task.clone(), group);
-                Work::Prepared(task)
-            }
-            Err(reason) => refused(format!(
-                "nothing is started without confinement: {reason}; the Mesos agent must run as root where cgroups can be written"
-            )),
-        }
+    fn prepare(&self, order: Arc<LaunchOrder>, inbox: Inbox<Input>) {
+        let (sandbox, cgroups, groups) = (self.sandbox.clone(), Arc::clone(&self.cgroups), Rc::clone(&self.groups));
+        actix::spawn(async move {
+            let task = order.task.clone();
+            let made = blocking(move || make_group(&sandbox, &cgroups, &order)).await;
+            let work = match made {
+                Ok(group) => {
+                    groups.borrow_mut().insert(task.clone(), group);
+                    Work::Prepared(task)
+                }
+                Err(reason) => Work::Refused { task, reason },
+            };
+            put(inbox, work).await;
+        });
     }
 
     fn fetch(&self, wanted: Wanted, base: String, inbox: Inbox<Input>) {
@@ -127,10 +125,10 @@ impl Host {
 
     fn render(&self, scene: Box<Scene>, inbox: Inbox<Input>) {
         let (dir, payload) = self.paths(&scene);
-        let sandbox = Sandbox::clone(&self.sandbox);
+        let sandbox = self.sandbox.clone();
         actix::spawn(async move {
             let run = scene.run.clone();
-            let rendered = spawn_blocking(move || {
+            let rendered = blocking(move || {
                 let user =
                     User::find(scene.service.user.as_deref(), root(&scene.order)).map_err(|error| chain(&error))?;
                 sandbox
@@ -141,46 +139,44 @@ impl Host {
                 renderer.files(&scene, places, &user).map_err(|error| chain(&error))
             });
             let work = match rendered.await {
-                Ok(Ok(files)) => Work::Rendered { run, files },
-                Ok(Err(reason)) => Work::RenderFailed { run, reason },
-                Err(error) => Work::RenderFailed { run, reason: chain(&error) },
+                Ok(files) => Work::Rendered { run, files },
+                Err(reason) => Work::RenderFailed { run, reason },
             };
             put(inbox.clone(), work).await;
         });
     }
 
-    fn start(&mut self, scene: &Scene, inbox: Inbox<Input>) {
-        if let Err(reason) = self.spawn(scene, &inbox) {
-            actix::spawn(put(inbox, Work::StartFailed { run: scene.run.clone(), reason }));
-        }
-    }
-
-    fn spawn(&mut self, scene: &Scene, inbox: &Inbox<Input>) -> Result<(), String> {
+    fn start(&self, scene: Box<Scene>, inbox: Inbox<Input>) {
+        let (dir, payload) = self.paths(&scene);
         let run = scene.run.clone();
-        let instance = self.groups.get(&run.task).ok_or("its instance has no cgroup")?;
-        let group = instance.child(&format!("{}.{}", run.service, run.run)).map_err(|error| chain(&error))?;
-        let (dir, payload) = self.paths(scene);
-        let places = Places { dir: &dir, payload: &payload };
-        let user = User::find(scene.service.user.as_deref(), root(&scene.order)).map_err(|error| chain(&error))?;
-        let program = scene::program(scene, places, user, group.clone()).map_err(|error| chain(&error))?;
         let log = |stream| self.sandbox.log(&run.task.unit, &run.service, stream);
-        let process = program.spawn(Logs { out: log(Stream::Out), err: log(Stream::Err) });
-        let (signals, received) = mpsc::unbounded_channel();
-        self.runs.insert((run.task.clone(), run.service.clone()), Run { number: run.run, group, program, signals });
-        let process = process.map_err(|error| chain(&error))?;
-        let inbox = inbox.clone();
+        let logs = Logs { out: log(Stream::Out), err: log(Stream::Err) };
+        let (instance, runs) = (self.groups.borrow().get(&run.task).cloned(), Rc::clone(&self.runs));
         actix::spawn(async move {
+            let made = blocking(move || make_program(&scene, Places { dir: &dir, payload: &payload }, instance)).await;
+            let (signals, received) = mpsc::unbounded_channel();
+            let started = made.and_then(|program| {
+                // On this thread, see `Program::spawn`.
+                let process = program.spawn(logs).map_err(|error| chain(&error));
+                let group = program.group.clone();
+                let known = Run { number: run.run, group, program, signals };
+                runs.borrow_mut().insert((run.task.clone(), run.service.clone()), known);
+                process
+            });
+            let process = match started {
+                Ok(process) => process,
+                Err(reason) => return put(inbox, Work::StartFailed { run, reason }).await,
+            };
             put(inbox.clone(), Work::Started(run.clone())).await;
             let exit = process.run(received).await;
             tracing::info!(task = %run.task, service = %run.service, run = run.run, cause = ?exit.cause, "service ended");
-            put(inbox.clone(), Work::Exited { run, exit }).await;
+            put(inbox, Work::Exited { run, exit }).await;
         });
-        Ok(())
     }
 
     fn probe(&self, scene: Box<Scene>, probe: Probe, most: Duration, inbox: Inbox<Input>) {
         let (dir, payload) = self.paths(&scene);
-        let program = self.run(&scene.run).map(|run| run.program.clone());
+        let program = self.run(&scene.run, |run| run.program.clone());
         actix::spawn(async move {
             let question =
                 probe::Question { scene: &scene, places: Places { dir: &dir, payload: &payload }, probe: &probe, most };
@@ -189,9 +185,8 @@ impl Host {
         });
     }
 
-    fn clear(&mut self, id: RunId, inbox: Inbox<Input>) {
-        let key = (id.task.clone(), id.service.clone());
-        let run = self.runs.remove(&key);
+    fn clear(&self, id: RunId, inbox: Inbox<Input>) {
+        let run = self.runs.borrow_mut().remove(&(id.task.clone(), id.service.clone()));
         actix::spawn(async move {
             if let Some(run) = run {
                 run.group.destroy().await;
@@ -200,8 +195,8 @@ impl Host {
         });
     }
 
-    fn destroy(&mut self, task: TaskId, inbox: Inbox<Input>) {
-        let group = self.groups.remove(&task);
+    fn destroy(&self, task: TaskId, inbox: Inbox<Input>) {
+        let group = self.groups.borrow_mut().remove(&task);
         actix::spawn(async move {
             if let Some(group) = group {
                 group.destroy().await;
@@ -210,8 +205,9 @@ impl Host {
         });
     }
 
-    fn run(&self, id: &RunId) -> Option<&Run> {
-        self.runs.get(&(id.task.clone(), id.service.clone())).filter(|run| run.number == id.run)
+    fn run<T>(&self, id: &RunId, take: impl FnOnce(&Run) -> T) -> Option<T> {
+        let runs = self.runs.borrow();
+        runs.get(&(id.task.clone(), id.service.clone())).filter(|run| run.number == id.run).map(take)
     }
 
     fn paths(&self, scene: &Scene) -> (PathBuf, PathBuf) {
@@ -229,20 +225,15 @@ impl World<Executor> for Host {
                 tracing::info!(task = %update.task, state = ?content.state, healthy = content.healthy, message = content.message.as_str(), "update");
                 self.agent.send(&update);
             }
-            Output::Prepare(order) => {
-                let work = self.prepare(&order);
-                actix::spawn(put(inbox, work));
-            }
+            Output::Prepare(order) => self.prepare(order, inbox),
             Output::Fetch { bundle, bytes, base } => self.fetch(Wanted { digest: bundle, bytes }, base, inbox),
             Output::Install(bundle) => self.install(bundle, inbox),
             Output::Render(scene) => self.render(scene, inbox),
-            Output::Start(scene) => self.start(&scene, inbox),
+            Output::Start(scene) => self.start(scene, inbox),
             Output::Probe { scene, probe, timeout } => self.probe(scene, probe, timeout, inbox),
             Output::Signal { run, signal } => {
-                if let Some(run) = self.run(&run) {
-                    // Nobody listens once the process has ended.
-                    run.signals.send(number(signal)).ok();
-                }
+                // Nobody listens once the process has ended.
+                self.run(&run, |run| run.signals.send(number(signal)).ok());
             }
             Output::Clear(run) => self.clear(run, inbox),
             Output::Destroy(task) => self.destroy(task, inbox),
@@ -252,6 +243,37 @@ impl World<Executor> for Host {
             }
         }
     }
+}
+
+/// Does what may wait for a disk or take its time on another thread; one that panics is a reason, too.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    spawn_blocking(work).await.unwrap_or_else(|error| Err(chain(&error)))
+}
+
+fn make_group(
+    sandbox: &Sandbox,
+    cgroups: &Result<Cgroups, cgroup::Error>,
+    order: &LaunchOrder,
+) -> Result<Group, String> {
+    sandbox.create_instance(&order.task.unit).map_err(|error| chain(&error))?;
+    // Executors of other agents on this host may share our place in the hierarchy.
+    let name = Owner::this_process().group(&order.task.to_string());
+    let made = match cgroups {
+        Ok(cgroups) => cgroups.create(&name, &order.grant).map_err(|error| chain(&error)),
+        Err(error) => Err(chain(error)),
+    };
+    made.map_err(|reason| {
+        format!(
+            "nothing is started without confinement: {reason}; the Mesos agent must run as root where cgroups can be written"
+        )
+    })
+}
+
+fn make_program(scene: &Scene, places: Places<'_>, instance: Option<Group>) -> Result<Program, String> {
+    let instance = instance.ok_or("its instance has no cgroup")?;
+    let user = User::find(scene.service.user.as_deref(), root(&scene.order)).map_err(|error| chain(&error))?;
+    let group = instance.child(&format!("{}.{}", scene.run.service, scene.run.run)).map_err(|error| chain(&error))?;
+    scene::program(scene, places, user, group).map_err(|error| chain(&error))
 }
 
 async fn put(inbox: Inbox<Input>, work: Work) {

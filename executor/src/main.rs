@@ -3,6 +3,8 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -60,12 +62,26 @@ fn say(line: &str) {
     writeln!(io::stderr(), "epic-executor: {line}").ok();
 }
 
+/// How long the last lines of logs may take.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+
+/// Ends this process at the latest after so long: threads that wait for a disk would keep it for ever.
+#[expect(clippy::exit, reason = "all that could be done in good order is being done meanwhile")]
+fn end_within(most: Duration, code: u8) {
+    thread::spawn(move || {
+        thread::sleep(most);
+        std::process::exit(code.into());
+    });
+}
+
 /// Serves until the machine has the executor end.
 ///
 /// All is done on the main thread: children are to die with the executor, and their death signal is tied to the
 /// thread that made them.
 fn run(settings: Settings) -> anyhow::Result<ExitCode> {
-    telemetry::start(telemetry::Format::Text);
+    // The agent has our standard error go to a file, whose disk may not answer; what doesn't fit into the queue is lost.
+    let (log, flush) = tracing_appender::non_blocking(io::stderr());
+    telemetry::start_to(telemetry::Format::Text, log);
     telemetry::abort_on_panic();
     tracing::info!(executor = settings.executor, url = settings.url, "the executor starts");
     let away = settings.recovery_timeout.map_or(Away::End, Away::Continue);
@@ -86,5 +102,8 @@ fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     });
     let code = system.run_with_code().context("the executor's loop has failed")?;
     drop(inbox);
-    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+    let code = u8::try_from(code).unwrap_or(1);
+    end_within(LAST_WRITES, code);
+    drop(flush);
+    Ok(ExitCode::from(code))
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use epic_executor_core::traffic::{Cause, Exit};
 use nix::sys::signal::{Signal, kill};
@@ -15,11 +15,12 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
 
 use crate::cgroup::Group;
 use crate::confine;
-use crate::log::{LOG_BYTES_MAX, Log, Tail};
+use crate::log::{BURST_BYTES, BYTES_PER_SECOND, LOG_BYTES_MAX, Log, Pace, Tail};
 use crate::reason::chain;
 use crate::sandbox::User;
 
@@ -64,6 +65,9 @@ const OPEN_FILES_MAX: u64 = 65_536;
 
 /// How long output is awaited after the process's end; who inherited its pipes may hold them for ever.
 const LAST_OUTPUT: Duration = Duration::from_millis(200);
+
+/// A service that waits all the time does so about 250 times a second: a line of our own log in about a minute.
+const WAITS_A_LINE: u64 = 16_384;
 
 /// How long an answer waits until nothing of its probe is left.
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
@@ -156,23 +160,22 @@ impl Process {
     /// Listens until it ends, and sends it the signals that come meanwhile.
     pub async fn run(mut self, mut signals: mpsc::UnboundedReceiver<Signal>) -> Exit {
         let tail = Rc::new(RefCell::new(Tail::default()));
-        if let Some(stdout) = self.child.stdout.take() {
-            actix::spawn(copy(stdout, Some(self.logs.out.clone()), Rc::default()));
-        }
-        let stderr = self
-            .child
-            .stderr
-            .take()
-            .map(|stderr| actix::spawn(copy(stderr, Some(self.logs.err.clone()), Rc::clone(&tail))));
+        let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
+        let stdout = stdout.map(|stdout| actix::spawn(copy(stdout, Some(self.logs.out.clone()), Rc::default())));
+        let stderr = stderr.map(|stderr| actix::spawn(copy(stderr, Some(self.logs.err.clone()), Rc::clone(&tail))));
         let status = loop {
             tokio::select! {
                 status = self.child.wait() => break status.ok(),
                 Some(signal) = signals.recv() => self.signal(signal),
             }
         };
-        if let Some(stderr) = stderr {
-            timeout(LAST_OUTPUT, stderr).await.ok();
-        }
+        timeout(LAST_OUTPUT, async {
+            for copy in [stderr, stdout].into_iter().flatten() {
+                copy.await.ok();
+            }
+        })
+        .await
+        .ok();
         let stderr = tail.borrow().text();
         Exit { cause: self.cause(status), stderr }
     }
@@ -198,18 +201,31 @@ impl Process {
 }
 
 /// Copies output into a log, if there is one, and the last of it into `tail`; ends with the output.
+///
+/// While the log is written, on a thread that may wait for its disk, or is ahead of its pace, the pipe is left unread, and
+/// once that is full the service waits.
 async fn copy(mut output: impl AsyncRead + Unpin, path: Option<PathBuf>, tail: Rc<RefCell<Tail>>) {
-    let mut log = path.and_then(|path| {
-        let log = Log::open(path.clone(), LOG_BYTES_MAX);
-        log.inspect_err(|error| tracing::warn!(path = %path.display(), %error, "a log can't be opened")).ok()
-    });
+    let mut log = path.map(|path| Log::new(path, LOG_BYTES_MAX));
+    let (start, mut pace) = (Instant::now(), Pace::new(BYTES_PER_SECOND, BURST_BYTES));
+    let mut waits: u64 = 0;
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(count @ 1..) = output.read(&mut buffer).await {
         tail.borrow_mut().push(&buffer[..count]);
-        // A service must not wait for its log, so what can't be written is lost.
-        if let Some(Err(error)) = log.as_mut().map(|log| log.append(&buffer[..count])) {
-            tracing::warn!(%error, "output of a service is lost");
-            log = None;
+        let Some(mut own) = log.take() else { continue };
+        let written = spawn_blocking(move || {
+            own.append(&buffer[..count]);
+            (own, buffer)
+        });
+        // It fails only if the program ends or panics.
+        let Ok((own, again)) = written.await else { return };
+        (log, buffer) = (Some(own), again);
+        let wait = pace.spend(start.elapsed(), count);
+        if !wait.is_zero() {
+            if waits.is_multiple_of(WAITS_A_LINE) {
+                tracing::warn!(waits, "a service writes faster than its log takes it, and waits");
+            }
+            waits += 1;
+            sleep(wait).await;
         }
     }
 }

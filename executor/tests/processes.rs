@@ -19,6 +19,8 @@ use epic_executor::sandbox::{Root, User};
 use epic_executor_core::traffic::{Cause, Exit};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -323,6 +325,28 @@ async fn nothing_that_a_probe_leaves_behind_lives_on() {
         fs::remove_file(place.dir.path().join("pid")).unwrap();
     }
     place.end().await;
+}
+
+#[actix::test]
+async fn a_log_on_a_disk_that_does_not_answer_stops_no_probe_and_no_signal() {
+    let place = Place::new();
+    let out = place.dir.path().join("out");
+    // Whoever opens a pipe for writing waits until somebody reads it.
+    mkfifo(&out, Mode::S_IRWXU).unwrap();
+    let process = place.start(&["/bin/sh", "-c", "yes & while :; do sleep 600; done"]);
+    let (signals, received) = mpsc::unbounded_channel();
+    let probes = async {
+        for _ in 0..3 {
+            assert_eq!(place.program(&["/bin/true"]).check(LONG).await, Ok(()));
+        }
+        signals.send(Signal::SIGKILL).unwrap();
+    };
+    let ((), exit) = timeout(LONG, async { tokio::join!(probes, process.run(received)) }).await.unwrap();
+    assert_eq!(exit.cause, Cause::Signal(9));
+    place.group.clone().destroy().await;
+    // The disk answers again.
+    let text = tokio::task::spawn_blocking(move || fs::read_to_string(out).unwrap()).await.unwrap();
+    assert!(text.starts_with("y\ny\n") && text.len() < 128 * 1024, "the service was to wait: {}", text.len());
 }
 
 #[actix::test]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::time::SystemTime;
 
 /// How log lines are written.
@@ -20,13 +21,18 @@ pub enum Format {
 ///
 /// A filter that can't be read is answered with the default, and a line that says so. Only the first call counts.
 pub fn start(format: Format) {
+    start_to(format, std::io::stderr);
+}
+
+/// Starts logging as [`start`] does, by way of a writer that ends at stderr.
+pub fn start_to(format: Format, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) {
     let asked = std::env::var("EPIC_LOG").unwrap_or_default();
     let (filter, problem) = match EnvFilter::try_new(&asked) {
         _ if asked.is_empty() => (EnvFilter::new(DEFAULT), None),
         Ok(filter) => (filter, None),
         Err(error) => (EnvFilter::new(DEFAULT), Some(error)),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_timer(SystemTime).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_timer(SystemTime).with_writer(writer);
     let started = match format {
         Format::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
         Format::Json => builder.json().flatten_event(true).try_init(),
