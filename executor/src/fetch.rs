@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use epic_common::ids::Digest;
 use futures_util::StreamExt as _;
@@ -38,6 +38,14 @@ pub enum Error {
     Idle {
         /// What was asked for.
         url: String,
+    },
+    /// Less came than [`PACE_BYTES`] in [`IDLE_MAX`].
+    #[error("{url} comes too slowly: {bytes} bytes in {} s", IDLE_MAX.as_secs())]
+    Slow {
+        /// What was asked for.
+        url: String,
+        /// How many came.
+        bytes: u64,
     },
     /// The server answers something else.
     #[error("the server answers {status} to {url}")]
@@ -88,6 +96,7 @@ impl Error {
             Self::Disk { .. } => true,
             Self::Transport { .. }
             | Self::Idle { .. }
+            | Self::Slow { .. }
             | Self::Refused { .. }
             | Self::Length { .. }
             | Self::Digest { .. } => false,
@@ -97,6 +106,31 @@ impl Error {
 
 /// The longest time without a byte.
 pub const IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// What must come in each [`IDLE_MAX`], 16 KiB a second: another source may be faster, and a try must end some day.
+pub const PACE_BYTES: u64 = 16 * 1024 * IDLE_MAX.as_secs();
+
+/// Watches what comes, in windows of [`IDLE_MAX`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    since: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    /// Takes note of bytes that came at `now`, a time since the try's start; fails with how many came in a window that was
+    /// too slow. The last window may be shorter, so it isn't looked at.
+    fn note(&mut self, now: Duration, bytes: u64) -> Result<(), u64> {
+        if now.saturating_sub(self.since) >= IDLE_MAX {
+            if self.bytes < PACE_BYTES {
+                return Err(self.bytes);
+            }
+            *self = Self { since: now, bytes: 0 };
+        }
+        self.bytes += bytes;
+        Ok(())
+    }
+}
 
 /// Fetches `<base>/artifacts/<sha256>` into the file `to`, by way of `<to>.part`.
 ///
@@ -124,10 +158,12 @@ pub async fn fetch(
     let disk = |source| Error::Disk { path: part.clone(), source };
     let mut file = File::create(&part).await.map_err(disk)?;
     let (mut hash, mut bytes, mut percent) = (Sha256::new(), 0, 0);
+    let (start, mut pace) = (Instant::now(), Pace::default());
     let mut body = response.bytes_stream();
     while let Some(piece) = timeout(IDLE_MAX, body.next()).await.map_err(idle)? {
         let piece = piece.map_err(transport)?;
         bytes += piece.len() as u64;
+        pace.note(start.elapsed(), piece.len() as u64).map_err(|bytes| Error::Slow { url: url.clone(), bytes })?;
         if bytes > wanted.bytes {
             return Err(Error::Length { url, found: bytes, wanted: wanted.bytes });
         }
@@ -197,6 +233,18 @@ mod tests {
         assert!(error.to_string().contains(expected), "{error}");
         assert!(!error.is_final(), "{error}");
         drop(dir);
+    }
+
+    #[test]
+    fn a_source_that_gives_a_byte_now_and_then_is_left() {
+        let second = Duration::from_secs(1);
+        let mut pace = Pace::default();
+        assert_eq!(pace.note(second * 20, 1), Ok(()));
+        assert_eq!(pace.note(second * 40, 1), Err(1));
+        let mut pace = Pace::default();
+        for at in 0..100 {
+            assert_eq!(pace.note(second * at, 16 * 1024), Ok(()), "{at}");
+        }
     }
 
     #[tokio::test]

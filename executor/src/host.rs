@@ -23,7 +23,7 @@ use tokio::task::spawn_blocking;
 use crate::agent::Agent;
 use crate::cgroup::{self, Cgroups, Group, Owner};
 use crate::fetch::{self, Wanted};
-use crate::probe;
+use crate::probe::{self, Target};
 use crate::process::{Logs, Program};
 use crate::reason::chain;
 use crate::render::Renderer;
@@ -49,6 +49,7 @@ struct Run {
     number: u32,
     group: Group,
     program: Program,
+    target: Rc<Target>,
     signals: mpsc::UnboundedSender<signal::Signal>,
 }
 
@@ -151,6 +152,7 @@ impl Host {
         let run = scene.run.clone();
         let log = |stream| self.sandbox.log(&run.task.unit, &run.service, stream);
         let logs = Logs { out: log(Stream::Out), err: log(Stream::Err) };
+        let hostname = scene.order.hostname.clone();
         let (instance, runs) = (self.groups.borrow().get(&run.task).cloned(), Rc::clone(&self.runs));
         actix::spawn(async move {
             let made = blocking(move || make_program(&scene, Places { dir: &dir, payload: &payload }, instance)).await;
@@ -159,7 +161,7 @@ impl Host {
                 // On this thread, see `Program::spawn`.
                 let process = program.spawn(logs).map_err(|error| chain(&error));
                 let group = program.group.clone();
-                let known = Run { number: run.run, group, program, signals };
+                let known = Run { number: run.run, group, program, target: Rc::new(Target::new(hostname)), signals };
                 runs.borrow_mut().insert((run.task.clone(), run.service.clone()), known);
                 process
             });
@@ -176,12 +178,19 @@ impl Host {
 
     fn probe(&self, scene: Box<Scene>, probe: Probe, most: Duration, inbox: Inbox<Input>) {
         let (dir, payload) = self.paths(&scene);
-        let program = self.run(&scene.run, |run| run.program.clone());
+        let run = self.run(&scene.run, |run| (run.program.clone(), Rc::clone(&run.target)));
         actix::spawn(async move {
-            let question =
-                probe::Question { scene: &scene, places: Places { dir: &dir, payload: &payload }, probe: &probe, most };
-            let answer = question.ask(program).await;
-            put(inbox, Work::Probed { run: scene.run, answer }).await;
+            let (id, order) = (scene.run.clone(), Arc::clone(&scene.order));
+            let rendered = move || probe::rendered(&probe, &scene, Places { dir: &dir, payload: &payload });
+            let answer = match (run, blocking(rendered).await) {
+                (Some((program, target)), Ok(probe)) => {
+                    let question = probe::Question { grant: &order.grant, target: &target, probe: &probe, most };
+                    question.ask(program).await
+                }
+                (Some(_), Err(reason)) => Err(reason),
+                (None, _) => Err("it is not there".to_owned()),
+            };
+            put(inbox, Work::Probed { run: id, answer }).await;
         });
     }
 

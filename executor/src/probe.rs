@@ -1,12 +1,15 @@
 //! Asks a service how it is.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use epic_common::manifest::Probe;
+use epic_common::resources::Grant;
 use epic_executor_core::traffic::Scene;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use crate::process::Program;
@@ -17,54 +20,94 @@ use crate::scene::{Places, command};
 /// The longest status line that is read.
 const LINE_BYTES_MAX: u64 = 512;
 
+/// A host by name, whose addresses are looked up once: a service isn't sick because a name server is.
+#[derive(Debug)]
+pub struct Target {
+    name: String,
+    addresses: OnceCell<Vec<IpAddr>>,
+}
+
+impl Target {
+    /// Names a host; nothing is looked up yet.
+    #[must_use]
+    pub fn new(name: String) -> Self {
+        Self { name, addresses: OnceCell::new() }
+    }
+
+    /// Returns its addresses, after the first success always the same.
+    async fn addresses(&self) -> io::Result<&[IpAddr]> {
+        let look_up = || async { Ok(lookup_host((&*self.name, 0)).await?.map(|address| address.ip()).collect()) };
+        self.addresses.get_or_try_init(look_up).await.map(Vec::as_slice)
+    }
+
+    async fn connect(&self, port: u16) -> Result<TcpStream, String> {
+        let connect = async {
+            let addresses: Vec<_> = self.addresses().await?.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+            TcpStream::connect(&addresses[..]).await
+        };
+        connect.await.map_err(|error: io::Error| format!("{}:{port} takes no connection: {error}", self.name))
+    }
+}
+
 /// What to ask of which run.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
-    /// The run.
-    pub scene: &'a Scene,
-    /// Where it is.
-    pub places: Places<'a>,
-    /// What to ask.
+    /// The grant with its ports.
+    pub grant: &'a Grant,
+    /// The host of its ports.
+    pub target: &'a Target,
+    /// What to ask, as [`rendered`] gives it.
     pub probe: &'a Probe,
     /// How long to wait for the answer.
     pub most: Duration,
 }
 
+/// Renders what a probe asks for. Blocks.
+///
+/// # Errors
+///
+/// What can't be rendered, for people.
+pub fn rendered(probe: &Probe, scene: &Scene, places: Places<'_>) -> Result<Probe, String> {
+    let renderer = || Renderer::new(scene, places).map_err(|error| chain(&error));
+    Ok(match probe {
+        Probe::Tcp { port } => Probe::Tcp { port: port.clone() },
+        Probe::Http { port, path } => {
+            let path = renderer()?.text(path).map_err(|error| chain(&error))?;
+            Probe::Http { port: port.clone(), path }
+        }
+        Probe::Command(words) => Probe::Command(command(&renderer()?, words, places).map_err(|error| chain(&error))?),
+    })
+}
+
 impl Question<'_> {
-    /// Asks once; a command is run as `program` is, which is `None` if the service isn't there any longer.
+    /// Asks once; a command is run as `program` is.
     ///
     /// # Errors
     ///
     /// Why it isn't well, for people.
-    pub async fn ask(self, program: Option<Program>) -> Result<(), String> {
-        let (order, most) = (&self.scene.order, self.most);
+    pub async fn ask(self, mut program: Program) -> Result<(), String> {
+        let (target, most) = (self.target, self.most);
         let number =
-            |name: &str| order.grant.ports.get(name).copied().ok_or_else(|| format!("the grant has no port {name}"));
+            |name: &str| self.grant.ports.get(name).copied().ok_or_else(|| format!("the grant has no port {name}"));
         let late = |_| format!("its probe had no answer within {} ms", most.as_millis());
-        let renderer = || Renderer::new(self.scene, self.places);
         match self.probe {
-            Probe::Tcp { port } => timeout(most, tcp(&order.hostname, number(port)?)).await.map_err(late)?,
-            Probe::Http { port, path } => {
-                let path = renderer().and_then(|renderer| renderer.text(path)).map_err(|error| chain(&error))?;
-                timeout(most, http(&order.hostname, number(port)?, &path)).await.map_err(late)?
-            }
+            Probe::Tcp { port } => timeout(most, tcp(target, number(port)?)).await.map_err(late)?,
+            Probe::Http { port, path } => timeout(most, http(target, number(port)?, path)).await.map_err(late)?,
             Probe::Command(words) => {
-                let mut program = program.ok_or("it is not there")?;
-                let rendered = renderer().and_then(|renderer| command(&renderer, words, self.places));
-                program.command = rendered.map_err(|error| chain(&error))?;
+                program.command.clone_from(words);
                 program.check(most).await
             }
         }
     }
 }
 
-/// Connects to `host:port`; the answer says why that can't be done.
+/// Connects to a port; the answer says why that can't be done.
 ///
 /// # Errors
 ///
 /// The reason, for people.
-pub async fn tcp(host: &str, port: u16) -> Result<(), String> {
-    connect(host, port).await.map(drop)
+pub async fn tcp(target: &Target, port: u16) -> Result<(), String> {
+    target.connect(port).await.map(drop)
 }
 
 /// Asks for `path` with GET; 200 to 399 is well.
@@ -72,8 +115,9 @@ pub async fn tcp(host: &str, port: u16) -> Result<(), String> {
 /// # Errors
 ///
 /// The reason, for people.
-pub async fn http(host: &str, port: u16, path: &str) -> Result<(), String> {
-    let mut stream = BufReader::new(connect(host, port).await?);
+pub async fn http(target: &Target, port: u16, path: &str) -> Result<(), String> {
+    let mut stream = BufReader::new(target.connect(port).await?);
+    let host = &target.name;
     let name = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {name}:{port}\r\nUser-Agent: epic-executor\r\nAccept: */*\r\nConnection: close\r\n\r\n"
@@ -89,10 +133,6 @@ pub async fn http(host: &str, port: u16, path: &str) -> Result<(), String> {
         Some(code) => Err(format!("http://{name}:{port}{path} answers {code}")),
         None => Err(format!("http://{name}:{port}{path} does not speak HTTP")),
     }
-}
-
-async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
-    TcpStream::connect((host, port)).await.map_err(|error| format!("{host}:{port} takes no connection: {error}"))
 }
 
 #[cfg(test)]
@@ -113,7 +153,8 @@ mod tests {
             assert!(request.starts_with(b"GET /ready HTTP/1.1\r\n"));
             stream.write_all(answer.as_bytes()).await.unwrap();
         };
-        let (answer, ()) = tokio::join!(http("127.0.0.1", port, "/ready"), serve);
+        let target = Target::new("127.0.0.1".to_owned());
+        let (answer, ()) = tokio::join!(http(&target, port, "/ready"), serve);
         match expected {
             Ok(()) => assert_eq!(answer, Ok(())),
             Err(end) => assert!(answer.clone().is_err_and(|reason| reason.ends_with(end)), "{answer:?}"),
@@ -134,8 +175,21 @@ mod tests {
     async fn a_port_that_nobody_listens_on_is_not_well() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        assert_eq!(tcp("127.0.0.1", port).await, Ok(()));
+        let target = Target::new("127.0.0.1".to_owned());
+        assert_eq!(tcp(&target, port).await, Ok(()));
         drop(listener);
-        assert!(tcp("127.0.0.1", port).await.unwrap_err().contains("takes no connection"));
+        assert!(tcp(&target, port).await.unwrap_err().contains("takes no connection"));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_was_found_once_needs_no_name_server_any_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut target = Target::new("localhost".to_owned());
+        assert_eq!(tcp(&target, port).await, Ok(()));
+        target.name = "gone.invalid".to_owned();
+        assert_eq!(tcp(&target, port).await, Ok(()));
+        let never = Target::new("gone.invalid".to_owned());
+        assert!(tcp(&never, port).await.unwrap_err().starts_with("gone.invalid:"));
     }
 }

@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::fchown;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use epic_common::resources::MIB;
 use epic_executor_core::traffic::{Files, Scene};
@@ -66,6 +67,13 @@ pub enum Error {
 /// The most that a template's file may have.
 const TEMPLATE_BYTES_MAX: u64 = 1 << 20;
 
+/// What one rendering may use: so many instructions, or 64 bytes for each, 19 MB in all. Ten thousand members with a line
+/// of five values each are within it.
+const FUEL: u64 = 300_000;
+
+/// Held while a text is rendered, so that the bound on memory is one for all.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 impl Renderer {
     /// Prepares to render for `scene`, whose service has these places.
     ///
@@ -75,6 +83,7 @@ impl Renderer {
     pub fn new(scene: &Scene, places: Places<'_>) -> Result<Self, Error> {
         let mut environment = Environment::new();
         environment.set_syntax(syntax());
+        environment.set_fuel(Some(FUEL));
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         let order = &scene.order;
@@ -137,6 +146,7 @@ impl Renderer {
 
     fn named(&self, name: &str, template: &str) -> Result<String, Error> {
         let name: String = name.chars().take(200).collect();
+        let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         self.environment
             .render_named_str(&name, template, &self.context)
             .map_err(|source| Error::Template { name, source })
@@ -300,6 +310,22 @@ config:
         check("{{ ports.nope }}", Err("cannot render template {{ ports.nope }}: undefined value"));
         check("{{ documents.nope }}", Err("undefined value"));
         check("{{ host", Err("syntax error"));
+    }
+
+    #[test]
+    fn a_template_that_would_take_too_long_or_too_much_memory_is_refused() {
+        let turns = "{% for a in range(3000) %}{% for b in range(3000) %}{{ b }}{% endfor %}{% endfor %}";
+        let doubled = format!("{{% set s = 'x' * 1000 %}}{}", "{% set s = s ~ s %}".repeat(21));
+        for template in [turns, &doubled, "{{ 'x' * 90000000 }}"] {
+            check(template, Err("ran out of fuel"));
+        }
+        let members =
+            (0..2000).map(|nth| format!(r#"{{"id": "worker-{nth}", "host": "h{nth}", "ports": {{"web": {nth}}}}}"#));
+        let json = format!(r#"{{"worker": [{}]}}"#, members.collect::<Vec<_>>().join(","));
+        let (dir, payload) = places(Path::new("/sandbox"));
+        let renderer = Renderer::new(&scene(&json), Places { dir: &dir, payload: &payload }).unwrap();
+        let list = "{% for m in documents.members.worker %}{{ m.id }}={{ m.host }}:{{ m.ports.web }}\n{% endfor %}";
+        assert_eq!(renderer.text(list).unwrap().lines().count(), 2000);
     }
 
     #[test]
