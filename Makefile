@@ -97,6 +97,9 @@ bench-launch: benches ## Prints what launching on AGENTS=1000,5000,10000 costs b
 bench-calls: benches ## Prints what a call to Mesos costs the scheduler, beside a general client and a raw loop
 	@$(TARGET)/release/epic-bench calls
 
+bench-faults: benches ## Prints how long a platform takes to come up while the master loses, refuses and takes back
+	@$(TARGET)/release/epic-bench faults
+
 bench-journal bench-entries bench-failover: SETS = build zookeeper
 bench-journal: benches ## Prints what commits cost beside a bare ZooKeeper client, with 1 and 3 servers
 	@$(TARGET)/release/epic-bench journal

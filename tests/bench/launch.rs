@@ -103,16 +103,8 @@ fn looped(agents: usize) -> Result<f64> {
 async fn scheduler(agents: usize, zk: Option<&str>) -> Result<Cost> {
     let network = Network::take()?;
     let dir = tempfile::tempdir()?;
-    let platform = platform(dir.path(), agents - 1)?;
     let master = Master::start(network.free(1)?, &Setup::of(ROLE, u32::try_from(agents)?))?;
-    let args = [
-        ("--master", master.address.to_string()),
-        ("--state-dir", dir.path().join("state").display().to_string()),
-        ("--listen", network.free(2)?.to_string()),
-        ("--platform", platform),
-    ];
-    let program = Program::new(built("epic-scheduler")?, dir.path().join("log"));
-    let mut program = program.args(args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
+    let mut program = program(dir.path(), &network, (&master, agents - 1))?;
     if let Some(zk) = zk {
         program = program.args(["--zk", zk, "--token-file", &token(dir.path())?]);
     }
@@ -143,8 +135,20 @@ pub(crate) async fn until(master: &Master, process: &mut Process, wanted: impl F
     }
 }
 
+/// Describes a scheduler of a platform with so many workers, on this master.
+pub(crate) fn program(dir: &Path, network: &Network, (master, workers): (&Master, usize)) -> Result<Program> {
+    let args = [
+        ("--master", master.address.to_string()),
+        ("--state-dir", dir.join("state").display().to_string()),
+        ("--listen", network.free(2)?.to_string()),
+        ("--platform", platform(dir, workers)?),
+    ];
+    let program = Program::new(built("epic-scheduler")?, dir.join("log"));
+    Ok(program.args(args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value])))
+}
+
 /// Makes the document of a platform of a controller and so many workers that do nothing; returns its path.
-pub(crate) fn platform(dir: &Path, workers: usize) -> Result<String> {
+fn platform(dir: &Path, workers: usize) -> Result<String> {
     let (bin, platform) = (dir.join("quiet.bin"), dir.join("platform.yaml"));
     bundle::build(&repository("tests/fixtures/quiet-platform"), &bin)?;
     let bundle = format!("bundle: {{uri: 'file://{}'}}", bin.display());

@@ -4,6 +4,7 @@ mod calls;
 mod content;
 mod entries;
 mod failover;
+mod faults;
 mod figures;
 mod idle;
 mod journal;
@@ -24,13 +25,14 @@ async fn main() -> Result<()> {
         ["launch", "--zk", ref sizes @ ..] => launch::run(launch::Journal::ZooKeeper, &agents(sizes)?).await,
         ["launch", ref sizes @ ..] => launch::run(launch::Journal::Local, &agents(sizes)?).await,
         ["calls"] => calls::run().await,
+        ["faults"] => faults::run().await,
         ["journal"] => journal::run().await,
         ["zookeeper"] => zookeeper::run().await,
         ["entries"] => entries::run().await,
         ["failover"] => failover::run(&failover::SIZES).await,
         ["failover", tasks] => failover::run(&[tasks.parse()?]).await,
         _ => bail!(
-            "{words:?} is not a measurement; there is: idle, launch [--zk] [AGENTS…], calls, journal, zookeeper, entries, failover [TASKS]"
+            "{words:?} is not a measurement; there is: idle, launch [--zk] [AGENTS…], calls, faults, journal, zookeeper, entries, failover [TASKS]"
         ),
     }
 }

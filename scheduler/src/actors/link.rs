@@ -18,6 +18,7 @@ use crate::mesos::client::{Client, Error, Kind};
 use crate::mesos::convert::Identity;
 use crate::mesos::event;
 use crate::mesos::lanes::{Answer, Lanes};
+use crate::mesos::reservations::Reservations;
 use crate::mesos::subscription::{Ended, Subscription};
 use crate::metrics;
 
@@ -25,6 +26,7 @@ use crate::metrics;
 pub struct Link {
     client: Rc<Client>,
     identity: Arc<Identity>,
+    reservations: Rc<Reservations>,
     clock: Clock,
     framework: FrameworkId,
     lanes: Rc<RefCell<Option<Lanes>>>,
@@ -41,6 +43,7 @@ impl Link {
         Self {
             client: Rc::new(client),
             identity: Arc::new(identity),
+            reservations: Rc::default(),
             clock,
             framework: FrameworkId::default(),
             lanes: Rc::new(RefCell::new(None)),
@@ -54,10 +57,11 @@ impl Link {
     pub fn subscribe(&mut self, subscribe: &Subscribe, inbox: &Inbox<Input>) {
         self.drop_subscription();
         self.framework = subscribe.framework.clone();
+        self.reservations = Rc::default();
         let call = self.identity.subscribe(subscribe);
         let (client, identity, lanes, inbox) =
             (Rc::clone(&self.client), Arc::clone(&self.identity), Rc::clone(&self.lanes), inbox.clone());
-        let (told, offers) = (Rc::clone(&self.told), self.offers.clone());
+        let (told, offers) = (Rc::clone(&self.told), (self.offers.clone(), Rc::clone(&self.reservations)));
         let (clock, not_after) = (self.clock, subscribe.not_after);
         self.reader = Some(actix::spawn(async move {
             // This process may be stopped at any time, and masters may take theirs.
@@ -67,7 +71,7 @@ impl Link {
                     told.take();
                     lanes.replace(Some(client.lanes(&subscription)));
                     read(subscription, &identity, &inbox, &offers).await;
-                    offers.clear();
+                    offers.0.clear();
                 }
                 Err(error) => {
                     let end = refusal(&error);
@@ -99,11 +103,11 @@ impl Link {
         metrics::called();
         self.offers.send(&call);
         let lane = call.lane().map(ToString::to_string);
-        let pending = self
-            .lanes
-            .borrow()
-            .as_ref()
-            .map(|lanes| lanes.send(lane.as_deref(), self.identity.call(&self.framework, &call)));
+        let pending = self.lanes.borrow().as_ref().map(|lanes| {
+            let mut told = self.identity.call(&self.framework, &call);
+            self.reservations.complete(&mut told);
+            lanes.send(lane.as_deref(), told)
+        });
         let inbox = inbox.clone();
         actix::spawn(async move {
             let answer = match pending {
@@ -118,7 +122,12 @@ impl Link {
     }
 }
 
-async fn read(mut subscription: Subscription, identity: &Identity, inbox: &Inbox<Input>, offers: &metrics::Held) {
+async fn read(
+    mut subscription: Subscription,
+    identity: &Identity,
+    inbox: &Inbox<Input>,
+    (offers, reservations): &(metrics::Held, Rc<Reservations>),
+) {
     let stream = StreamId(subscription.stream_id.clone());
     info!(master = %subscription.leader, stream = stream.0, "subscribed");
     metrics::subscribed();
@@ -130,6 +139,7 @@ async fn read(mut subscription: Subscription, identity: &Identity, inbox: &Inbox
         match subscription.next().await {
             Ok(event::Event::Error(text)) => break LinkEnd::Said(text),
             Ok(event) => {
+                reservations.note(&event);
                 let Some(event) = identity.event(event) else { continue };
                 count(&event);
                 offers.hear(&event);

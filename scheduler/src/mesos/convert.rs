@@ -228,7 +228,7 @@ impl Identity {
     pub fn event(&self, event: Event) -> Option<core::Event> {
         Some(match event {
             Event::Subscribed(_) => core::Event::Subscribed,
-            Event::Offers(offers) => core::Event::Offers(offers.iter().map(|offer| self.offer(offer)).collect()),
+            Event::Offers(offers) => core::Event::Offers(offers.into_iter().map(|offer| self.offer(offer)).collect()),
             Event::Rescind(id) => core::Event::Rescind(OfferId::new(id.value)),
             Event::Update { status, state } => core::Event::Update(Box::new(status_of(&status, state))),
             Event::Failure(failure) => core::Event::Failure { agent: AgentId::new(failure.agent_id?.value) },
@@ -236,11 +236,11 @@ impl Identity {
         })
     }
 
-    fn offer(&self, offer: &v1::Offer) -> core::Offer {
+    fn offer(&self, offer: v1::Offer) -> core::Offer {
         core::Offer {
-            id: OfferId::new(offer.id.value.clone()),
-            agent: AgentId::new(offer.agent_id.value.clone()),
-            hostname: offer.hostname.clone(),
+            id: OfferId::new(offer.id.value),
+            agent: AgentId::new(offer.agent_id.value),
+            hostname: offer.hostname,
             resources: offer.resources.iter().filter_map(|resource| self.usable(resource)).collect(),
             unavailable: offer.unavailability.is_some(),
         }

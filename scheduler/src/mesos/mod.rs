@@ -12,5 +12,6 @@ pub mod lanes;
 pub mod masters;
 mod pace;
 pub mod redirect;
+pub mod reservations;
 pub mod subscription;
 mod wire;
