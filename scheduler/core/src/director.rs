@@ -92,6 +92,7 @@ impl Director {
         let Some(batch) = self.session.proposed.take() else { return };
         let first = self.state.index;
         for entry in std::mem::take(&mut self.batch) {
+            self.session.commits(&self.state, &entry);
             let touched = self.state.apply(&entry);
             invariants::check(&self.state, &touched);
             self.session.committed(now, &self.state, &entry, &touched);

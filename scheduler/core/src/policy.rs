@@ -24,6 +24,8 @@ pub struct Policy {
     pub executor_mem: Bytes,
     /// Waits between attempts of an instance that fails.
     pub relaunch: Backoff,
+    /// An attempt that was ready for so long before its end ends a row of failures.
+    pub forgiven_after: Duration,
     /// Waits between subscriptions.
     pub resubscribe: Backoff,
     /// Waits between subscriptions that Mesos refuses for a reason that stays until somebody changes something.
@@ -101,6 +103,7 @@ impl Policy {
             executor_cpus: MilliCpus(100),
             executor_mem: Bytes(64 * MIB),
             relaunch: backoff(1_000, 300_000),
+            forgiven_after: Duration::from_secs(60),
             resubscribe: backoff(500, 15_000),
             resubscribe_refused: backoff(15_000, 60_000),
             steady_after: Duration::from_secs(30),

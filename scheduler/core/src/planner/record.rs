@@ -10,6 +10,8 @@ use crate::state::entry::{Ended, Fact, StatusRecorded};
 use crate::state::unit::{Progress, Task};
 
 pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
+    // An attempt may be up and end again within one batch.
+    let before = draft.state.units.clone();
     for status in &session.updates {
         if !draft.has_room() {
             break;
@@ -17,13 +19,16 @@ pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
         draft.plan.updates_taken += 1;
         let task = status.task.parse().ok().and_then(|id: TaskId| draft.state.units.tasks.get(&id).cloned());
         match task {
-            Some(task) => known(draft, policy, &task, status),
+            Some(task) => {
+                let former = before.failures(&task.id.unit).max(session.former_failures(&task.id.unit));
+                known(draft, policy, (&task, former), status);
+            }
             None => unknown(draft, status),
         }
     }
 }
 
-fn known(draft: &mut Draft<'_>, policy: &Policy, task: &Task, status: &Status) {
+fn known(draft: &mut Draft<'_>, policy: &Policy, (task, former): (&Task, u32), status: &Status) {
     let agent = status.agent.as_ref().unwrap_or(&task.agent);
     if status.uuid.is_some() && status.uuid == task.uuid {
         repeat(draft, status, agent);
@@ -32,7 +37,7 @@ fn known(draft: &mut Draft<'_>, policy: &Policy, task: &Task, status: &Status) {
     if status.uuid.is_none() && !is_news(task, status.state) {
         return;
     }
-    let ended = (status.state.meaning() == Meaning::Ended).then(|| ended(draft, policy, task, status));
+    let ended = (status.state.meaning() == Meaning::Ended).then(|| ended(draft, policy, (task, former), status));
     let is_durable = draft.decide(Fact::StatusRecorded(Box::new(StatusRecorded {
         task: task.id.clone(),
         state: status.state,
@@ -67,15 +72,20 @@ fn is_news(task: &Task, state: TaskState) -> bool {
     }
 }
 
-fn ended(draft: &Draft<'_>, policy: &Policy, task: &Task, status: &Status) -> Ended {
-    let failures = draft.state.units.all.get(&task.id.unit).map_or(0, |unit| unit.failures);
+/// Counts failures in a row: `former` are those that were forgotten when the attempt came up, which was too early unless it
+/// stayed up for a while.
+fn ended(draft: &Draft<'_>, policy: &Policy, (task, former): (&Task, u32), status: &Status) -> Ended {
+    let has_lasted = task.is_ready() && task.since + policy.forgiven_after <= draft.now;
+    let known = draft.state.units.failures(&task.id.unit);
+    let failures = if has_lasted { 0 } else { known.max(former) };
+    if never_began(task, status) {
+        return Ended { failures, not_before: draft.now + policy.relaunch.first };
+    }
     let blameless = task.kill.is_some()
         || status.reason.contains("DRAIN")
         || match status.state {
             TaskState::Killed | TaskState::GoneByOperator => true,
-            TaskState::Unknown | TaskState::Lost | TaskState::Gone => {
-                !matches!(task.progress, Progress::Launching { .. })
-            }
+            TaskState::Unknown | TaskState::Lost | TaskState::Gone => true,
             TaskState::Finished
             | TaskState::Failed
             | TaskState::Error
@@ -93,6 +103,25 @@ fn ended(draft: &Draft<'_>, policy: &Policy, task: &Task, status: &Status) -> En
     let salt =
         task.id.to_string().bytes().fold(0_u64, |salt, byte| salt.wrapping_mul(31).wrapping_add(u64::from(byte)));
     Ended { failures, not_before: draft.now + policy.relaunch.jittered(failures, salt) }
+}
+
+/// Tells whether Mesos never had the attempt: its offer was taken back, or its launch was not sent or not taken.
+fn never_began(task: &Task, status: &Status) -> bool {
+    let is_unheard_of = match status.state {
+        TaskState::Unknown | TaskState::Lost | TaskState::Gone => true,
+        TaskState::Dropped => status.reason.contains("INVALID_OFFERS"),
+        TaskState::Finished
+        | TaskState::Failed
+        | TaskState::Error
+        | TaskState::Killed
+        | TaskState::GoneByOperator
+        | TaskState::Staging
+        | TaskState::Starting
+        | TaskState::Running
+        | TaskState::Killing
+        | TaskState::Unreachable => false,
+    };
+    is_unheard_of && task.kill.is_none() && matches!(task.progress, Progress::Launching { .. })
 }
 
 /// A task that isn't in the state: an attempt whose end is durable, or one that we know nothing of.

@@ -119,6 +119,8 @@ pub struct Session {
     pub told_until: Timestamp,
     /// Since when offers are held without a break.
     pub holding: Timestamp,
+    /// Failures in a row of units whose newest attempt came up, in case that it doesn't stay up.
+    pub failures: BTreeMap<UnitId, u32>,
     /// When TEARDOWN may be tried again.
     pub teardown: Pace,
     /// Attempts that have not started yet, and when their progress is looked at.

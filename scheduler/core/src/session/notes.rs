@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use epic_common::conversation::Report;
-use epic_common::ids::{Digest, ServiceId, TaskId};
+use epic_common::ids::{Digest, ServiceId, TaskId, UnitId};
 use epic_common::time::Timestamp;
 
 use super::timers::Pace;
@@ -161,6 +161,24 @@ impl Session {
         // Whatever is not acknowledged is said again on the next stream.
         self.acks.clear();
         self.repeats.clear();
+    }
+
+    /// Notes of an entry that is about to be applied what the state will forget by it.
+    pub fn commits(&mut self, state: &State, entry: &Entry) {
+        let Fact::StatusRecorded(status) = &entry.fact else { return };
+        let unit = &status.task.unit;
+        let failures = state.units.failures(unit);
+        if status.ended.is_some() {
+            self.failures.remove(unit);
+        } else if failures > 0 {
+            self.failures.insert(unit.clone(), failures);
+        }
+    }
+
+    /// Says how often a unit had failed in a row before its newest attempt came up.
+    #[must_use]
+    pub fn former_failures(&self, unit: &UnitId) -> u32 {
+        self.failures.get(unit).copied().unwrap_or(0)
     }
 
     /// Notes what a durable entry touched.

@@ -32,7 +32,6 @@ fn one_that_fails_again_and_again_revives_seldom() {
         let newest = scene.launches().last().map(|launch| launch.order.task.to_string());
         let lives = scene.director.state().units.tasks.keys().map(ToString::to_string).next();
         if let (Some(task), true) = (newest.clone(), newest == lives) {
-            // It fails only after it was up, so that its failures are forgotten.
             scene.update(&task, TaskState::Running);
             scene.update(&task, TaskState::Failed);
         }

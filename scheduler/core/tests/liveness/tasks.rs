@@ -6,7 +6,7 @@ use std::time::Duration;
 use epic_common::ids::Digest;
 use epic_common::machine::Machine;
 use epic_scheduler_core::director::Input;
-use epic_scheduler_core::mesos::{Call, Event, TaskState};
+use epic_scheduler_core::mesos::{Call, Event, Status, TaskState};
 use epic_scheduler_core::policy::{STRANGERS_MAX, UPDATES_MAX};
 use epic_scheduler_core::request::{ClientId, Request, Wish};
 
@@ -88,4 +88,46 @@ fn strangers_beyond_those_that_are_remembered_are_killed_too() {
         .collect();
     assert_eq!(killed.len(), STRANGERS_MAX + 20);
     assert_eq!(scene.director.state().strangers.len(), STRANGERS_MAX);
+}
+
+/// Lets the worker run for so long each time before it fails, for ten minutes; answers how many attempts there were.
+fn attempts(up: Duration) -> usize {
+    let mut scene = Scene::new(1);
+    let end = scene.now + MINUTE * 10;
+    while scene.now < end {
+        scene.offer("agent", 4);
+        let newest = scene.director.state().units.tasks.keys().next().map(ToString::to_string);
+        if let Some(task) = newest {
+            scene.update(&task, TaskState::Running);
+            scene.pass(up);
+            scene.update(&task, TaskState::Failed);
+        }
+        scene.pass(Duration::from_secs(1));
+    }
+    scene.launches().len()
+}
+
+#[test]
+fn what_comes_up_and_dies_at_once_is_tried_less_and_less_often() {
+    let tried = [Duration::ZERO, Duration::from_secs(1)].map(attempts);
+    assert!(tried.iter().all(|tried| (6..=16).contains(tried)), "{tried:?} attempts in ten minutes");
+    let lasting = attempts(Duration::from_secs(61));
+    assert!(lasting >= 9, "{lasting}: what was up for a minute is forgiven");
+}
+
+#[test]
+fn a_launch_that_mesos_never_had_is_no_failure_of_its_unit() {
+    for (state, reason) in [
+        (TaskState::Gone, "REASON_RECONCILIATION"),
+        (TaskState::Unknown, "REASON_RECONCILIATION"),
+        (TaskState::Dropped, "REASON_INVALID_OFFERS"),
+    ] {
+        let mut scene = Scene::new(1);
+        scene.offer("agent", 4);
+        scene.say(Status { reason: reason.to_owned(), ..status("worker-0.1", state) });
+        let unit = scene.director.state().units.all.values().next().unwrap();
+        assert_eq!((unit.live.is_none(), unit.failures), (true, 0), "{state}");
+        let wait = unit.not_before.since(scene.now);
+        assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{state}: {wait:?}");
+    }
 }
