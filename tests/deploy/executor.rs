@@ -1,5 +1,6 @@
 //! The executor as it is built for agents that are older than the machine that builds it.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
@@ -57,8 +58,16 @@ fn the_executor_runs_and_starts_programs_where_only_an_older_c_library_is() {
     let old = run("tests/tools/old-root.sh", &[]);
     run("cp", &["-a", old.trim(), root.to_str().unwrap()]);
     std::fs::copy(folder.path().join("epic-executor"), root.join("epic-executor")).unwrap();
+    // What the executor hands to a program through standard input, here no variable at all, and what it leaves there.
+    let environment = folder.path().join("environment");
+    std::fs::write(&environment, "\0").unwrap();
+    std::fs::create_dir_all(root.join("dev")).unwrap();
+    if !root.join("dev/null").exists() {
+        std::fs::write(root.join("dev/null"), "").unwrap();
+    }
     let enter = |args: &[&str], variables: &[(&str, &str)]| {
         let mut command = Command::new("chroot");
+        command.stdin(File::open(&environment).unwrap());
         command.arg(&root).arg("/epic-executor").args(args).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         let output = command.envs(variables.iter().copied()).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
