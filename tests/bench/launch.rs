@@ -111,7 +111,7 @@ async fn scheduler(agents: usize, zk: Option<&str>) -> Result<Cost> {
     let mut process = program.start()?;
     until(&master, &mut process, |seen| seen.began.is_some()).await?;
     let before = cpu_seconds(process.pid())?;
-    let seen = until(&master, &mut process, |seen| seen.up == agents).await?;
+    let seen = until(&master, &mut process, |seen| seen.acknowledgements >= agents).await?;
     let cpu = cpu_seconds(process.pid())?;
     process.kill();
     ensure!(seen.launches == agents, "each member is launched once: {seen:?}");

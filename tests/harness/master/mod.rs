@@ -63,7 +63,7 @@ pub struct Seen {
     pub launches: usize,
     /// Updates that were acknowledged, each counted once.
     pub acknowledgements: usize,
-    /// Tasks that run, and whose update that says so is acknowledged.
+    /// Tasks that run and are known to: an update that says so is acknowledged, or an answer to a question has told it.
     pub up: usize,
     /// Tasks that could not be launched because their offer was gone.
     pub dropped: usize,

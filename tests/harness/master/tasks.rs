@@ -117,7 +117,13 @@ impl State {
         self.tasks.open.remove(task);
         self.seen.acknowledgements += 1;
         self.seen.acknowledged = Some(now);
-        if let Some(task) = self.tasks.running.get_mut(task).filter(|task| is_running && !task.is_up) {
+        if is_running {
+            self.known_to_run(task);
+        }
+    }
+
+    fn known_to_run(&mut self, task: &str) {
+        if let Some(task) = self.tasks.running.get_mut(task).filter(|task| !task.is_up) {
             task.is_up = true;
             self.seen.up += 1;
         }
@@ -132,6 +138,7 @@ impl State {
             asked = all.map(|(name, task)| (name.clone(), v1::AgentId { value: task.agent_id.clone() })).collect();
         }
         for (task, agent_id) in asked {
+            self.known_to_run(&task);
             let state = match self.tasks.running.contains_key(&task) {
                 true => TaskState::TaskRunning,
                 false if self.registered.contains(&agent_id.value) => TaskState::TaskGone,
