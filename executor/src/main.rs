@@ -66,7 +66,11 @@ fn say(line: &str) {
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// Ends this process at the latest after so long: threads that wait for a disk would keep it for ever.
-#[expect(clippy::exit, reason = "all that could be done in good order is being done meanwhile")]
+#[expect(
+    clippy::exit,
+    clippy::disallowed_methods,
+    reason = "all that could be done in good order is being done meanwhile"
+)]
 fn end_within(most: Duration, code: u8) {
     thread::spawn(move || {
         thread::sleep(most);

@@ -153,7 +153,7 @@ async fn seed(
                 continue 'wishes;
             }
             let (waits, answer) = oneshot::channel();
-            if ask.send((Request { wish: wish.clone(), key: None }, waits)).await.is_err() {
+            if ask.send((Request::new(wish.clone()), waits)).await.is_err() {
                 return;
             }
             match answer.await {

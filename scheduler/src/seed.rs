@@ -116,7 +116,7 @@ fn wish_for(desired: Desired, by: Applicant) -> Wish {
 /// Asks the planner what it would answer; nothing is decided by that.
 fn refusal(state: &State, policy: &Policy, wish: Wish) -> Option<Rejection> {
     let mut session = Session::default();
-    session.requests.push_back((ClientId(0), Request { wish, key: None }));
+    session.requests.push_back((ClientId(0), Request::new(wish)));
     let answers = plan(state, &session, policy, Timestamp(0)).answers;
     answers.into_iter().find_map(|(_, answer)| answer.err())
 }

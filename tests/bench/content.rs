@@ -107,7 +107,7 @@ impl Iterator for Life {
     type Item = Entry;
 
     fn next(&mut self) -> Option<Entry> {
-        let entry = Entry { at: self.now(), fact: self.fact() };
+        let entry = Entry::new(self.now(), self.fact());
         self.written += 1;
         Some(entry)
     }

@@ -49,7 +49,7 @@ pub(crate) async fn run() -> Result<()> {
 
 /// Appends a batch as the leader does; tells whether a snapshot was made after it.
 async fn write(ring: &Ring, state: &mut State, entries: &[Entry]) -> Result<bool> {
-    let bytes = codec::encode_batch(state.index.next(), entries);
+    let bytes = codec::encode_batch(0, state.index.next(), entries);
     let appended = ring.append(ring.position() + 1, 1, &bytes).await?;
     ensure!(matches!(appended, Append::Durable(_)), "nobody else writes, but the append says {appended:?}");
     for entry in entries {

@@ -153,7 +153,7 @@ async fn fill(place: &str, tasks: u32) -> Result<Session> {
         0 => content::state(WAITING, Tasks::None),
         members => content::state(members, Tasks::Running),
     };
-    let appended = ring.append(1, 1, &codec::encode_batch(state.index.next(), &[])).await?;
+    let appended = ring.append(1, 1, &codec::encode_batch(0, state.index.next(), &[])).await?;
     ensure!(matches!(appended, Append::Durable(_)), "nobody else writes, but the append says {appended:?}");
     ring.snapshot(1, &codec::encode_snapshot(&state)).await?;
     Ok(ring.session().clone())

@@ -57,7 +57,7 @@ fn flight(entries: usize) -> Vec<Vec<u8>> {
             weight += entry.fact.weight();
             batch.push(entry);
         }
-        batches.push(codec::encode_batch(Index(1), &batch));
+        batches.push(codec::encode_batch(0, Index(1), &batch));
     }
     batches
 }

@@ -197,9 +197,11 @@ fn journal(dir: &Path, moved: Option<&str>) -> Result<State> {
     let mut state = State::default();
     let chosen = Fact::FrameworkChosen { framework: "fw-1".into(), role: "BlueData".to_owned() };
     for fact in [Some(chosen), moved.map(|url| Fact::MovedTo { url: url.to_owned() })].into_iter().flatten() {
-        let entry = Entry { at: Timestamp(1_800_000_000_000_000), fact };
-        journal
-            .append(journal.position() + 1, &codec::encode_batch(state.index.next(), std::slice::from_ref(&entry)))?;
+        let entry = Entry::new(Timestamp(1_800_000_000_000_000), fact);
+        journal.append(
+            journal.position() + 1,
+            &codec::encode_batch(0, state.index.next(), std::slice::from_ref(&entry)),
+        )?;
         state.apply(&entry);
     }
     Ok(state)
@@ -257,7 +259,7 @@ async fn a_journal_that_cannot_be_ended_is_begun_nowhere_else() -> Result<()> {
     let state = journal(&dir, None)?;
     let (mut local, _) = Local::open(&dir)?;
     let fact = Fact::StrangerSeen { task: "t".repeat(2000), agent: "a".into(), state: TaskState::Running };
-    local.append(2, &codec::encode_batch(state.index.next(), &[Entry { at: state.at, fact }]))?;
+    local.append(2, &codec::encode_batch(0, state.index.next(), &[Entry::new(state.at, fact)]))?;
     drop(local);
     let zk = zookeeper.url("/epic");
     // Files that are there already grow no further, as on a full disk; new ones have a little room.

@@ -207,8 +207,8 @@ impl fmt::Display for TaskState {
 pub enum Call {
     /// Uses an offer.
     Accept {
-        /// Which.
-        offer: OfferId,
+        /// Which, at least one, all of one agent.
+        offers: Vec<OfferId>,
         /// Whose, for the lane.
         agent: AgentId,
         /// What to start, at least one.

@@ -14,8 +14,20 @@ pub struct ClientId(pub u64);
 pub struct Request {
     /// What.
     pub wish: Wish,
+    /// Who asks, as authenticated; blank for the scheduler's own start.
+    pub principal: String,
+    /// Names it in the logs of all replicas that it passes through; at most 100 bytes.
+    pub id: String,
     /// Makes a repeat harmless, also at the next leader; at most 100 bytes.
     pub key: Option<String>,
+}
+
+impl Request {
+    /// Makes one of the scheduler's own start, without a key.
+    #[must_use]
+    pub const fn new(wish: Wish) -> Self {
+        Self { wish, principal: String::new(), id: String::new(), key: None }
+    }
 }
 
 /// What is asked for.

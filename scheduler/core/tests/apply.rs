@@ -107,7 +107,7 @@ proptest! {
     fn no_order_of_entries_is_too_strange_and_each_counts_once(facts in vec(fact(), 0..60)) {
         let (mut one, mut other) = (State::default(), State::default());
         for (nth, fact) in facts.into_iter().enumerate() {
-            let entry = Entry { at: Timestamp(u64::try_from(nth).unwrap()), fact };
+            let entry = Entry::new(Timestamp(u64::try_from(nth).unwrap()), fact);
             prop_assert_eq!(one.apply(&entry), other.apply(&entry));
             prop_assert_eq!(one.index.0, u64::try_from(nth).unwrap() + 1);
         }
@@ -120,7 +120,7 @@ proptest! {
         let mut latest = 0;
         for at in times {
             latest = latest.max(at);
-            state.apply(&Entry { at: Timestamp(at), fact: Fact::PlatformStopped { key: None } });
+            state.apply(&Entry::new(Timestamp(at), Fact::PlatformStopped { key: None }));
             prop_assert_eq!(state.at.0, latest);
         }
     }
@@ -130,7 +130,7 @@ proptest! {
 fn fold(facts: Vec<Fact>) -> State {
     let mut state = State::default();
     for (at, fact) in (1..).zip(facts) {
-        state.apply(&Entry { at: Timestamp(at), fact });
+        state.apply(&Entry::new(Timestamp(at), fact));
     }
     state
 }
@@ -139,18 +139,23 @@ fn applied(workers: u32) -> Fact {
     Fact::PlatformApplied { desired: Box::new(desired(workers)), key: None }
 }
 
+/// The attempt worker-0.1, just decided.
+fn first_attempt() -> Task {
+    let state = fold(vec![applied(1), Fact::LaunchDecided(Box::new(launched("worker-0.1", "agent-1")))]);
+    state.units.tasks.values().next().unwrap().clone()
+}
+
 #[test]
 fn each_state_that_is_recorded_leads_where_the_table_says() {
     for (state, name) in TaskState::ALL {
         let befores = [
-            Progress::Launching { offer: "offer".into(), stream: StreamId("stream".to_owned()) },
+            Progress::Launching { offers: vec!["offer".into()], stream: StreamId("stream".to_owned()) },
             Progress::Alive(TaskState::Staging),
             Progress::Unreachable(Timestamp(5)),
         ];
         for before in befores {
             let since = if let Progress::Unreachable(since) = before { since } else { Timestamp(7) };
-            let task =
-                Task { progress: before.clone(), ..Task::launching(Timestamp(1), &launched("worker-0.1", "agent-1")) };
+            let task = Task { progress: before.clone(), ..first_attempt() };
             let after = task.recorded(Timestamp(7), &recorded("worker-0.1", state)).map(|task| task.progress);
             let expected = match state.meaning() {
                 Meaning::Ended => None,
@@ -176,7 +181,7 @@ fn a_word_of_mesos_itself_overwrites_nothing_with_blanks() {
         uuid: None,
         ..recorded("worker-0.1", TaskState::Running)
     };
-    let task = Task::launching(Timestamp(1), &launched("worker-0.1", "agent-1"));
+    let task = first_attempt();
     let task = task.recorded(Timestamp(2), &rich).unwrap().recorded(Timestamp(3), &blank).unwrap();
     assert_eq!((task.uuid, task.healthy, task.report), (Some(UpdateId([1; 16])), Some(true), report));
     assert_eq!((task.reason.as_str(), task.message.as_str(), task.since), ("REASON", "message", Timestamp(2)));

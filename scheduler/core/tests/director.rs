@@ -19,7 +19,7 @@ const BARRIER: Duration = Duration::from_secs(3);
 const START: Timestamp = Timestamp(1_800_000_000_000_000);
 
 fn entry(fact: Fact) -> Entry {
-    Entry { at: START, fact }
+    Entry::new(START, fact)
 }
 
 fn claim(epoch: u64) -> Entry {
@@ -37,7 +37,7 @@ fn standby() -> Director {
 
 fn request(director: &mut Director, client: u64) {
     let wish = Wish::SetToken(Digest([7; 32]));
-    director.handle(START, Input::Request(ClientId(client), Request { wish, key: None }));
+    director.handle(START, Input::Request(ClientId(client), Request::new(wish)));
 }
 
 /// Names what comes out, without what is only shown.
@@ -219,7 +219,7 @@ fn the_journals_time_counts_and_not_the_clock_of_whoever_leads() {
         director.handle(clock, Input::Lead { claimed: Some(clock) });
         let later = clock + Duration::from_secs(1);
         let wish = Wish::SetToken(Digest([7; 32]));
-        director.handle(later, Input::Request(ClientId(1), Request { wish, key: None }));
+        director.handle(later, Input::Request(ClientId(1), Request::new(wish)));
         let proposed = std::iter::from_fn(|| director.poll(later)).find_map(|output| {
             let Output::Propose(_, entries) = output else { return None };
             Some(entries[0].at)
@@ -260,7 +260,7 @@ fn removed() -> Director {
 
 fn new_framework(director: &mut Director, client: u64) {
     let wish = Wish::NewFramework { framework: "framework-2".into() };
-    director.handle(START, Input::Request(ClientId(client), Request { wish, key: None }));
+    director.handle(START, Input::Request(ClientId(client), Request::new(wish)));
 }
 
 #[test]
@@ -309,7 +309,10 @@ fn nobody_hears_of_an_entry_before_it_is_durable() {
     director.handle(START, Input::Lead { claimed: Some(START) });
     let ask = |director: &mut Director, client, key: Option<&str>| {
         let wish = Wish::Apply { desired: Box::new(desired()), framework: "framework-9".into(), by: Applicant::Person };
-        director.handle(START, Input::Request(ClientId(client), Request { wish, key: key.map(str::to_owned) }));
+        director.handle(
+            START,
+            Input::Request(ClientId(client), Request { key: key.map(str::to_owned), ..Request::new(wish) }),
+        );
     };
     // The first is granted; the second is a repeat of it, and the third finds nothing to change.
     ask(&mut director, 1, Some("key"));

@@ -39,7 +39,7 @@ fn running() -> State {
         root_allowed: false,
     };
     let mut state = State::default();
-    let mut apply = |fact| drop(state.apply(&Entry { at: START, fact }));
+    let mut apply = |fact| drop(state.apply(&Entry::new(START, fact)));
     apply(Fact::FrameworkChosen { framework: "framework-1".into(), role: "BlueData".to_owned() });
     apply(Fact::PlatformApplied { desired: Box::new(desired), key: None });
     for nth in 0..workers {

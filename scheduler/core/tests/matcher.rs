@@ -206,7 +206,7 @@ fn state(ceiling: Option<(u64, u64)>, occupied: u8) -> State {
     let mut state = State::default();
     let applied = Fact::PlatformApplied { desired: Box::new(desired), key: None };
     for fact in std::iter::once(applied).chain((0..occupied).map(launch)) {
-        state.apply(&Entry { at: Timestamp(1), fact });
+        state.apply(&Entry::new(Timestamp(1), fact));
     }
     assert_eq!(state.units.tasks.len(), usize::from(occupied));
     state
@@ -329,7 +329,7 @@ fn a_host_whose_agent_came_back_under_another_id_stays_occupied_until_the_old_ex
         report: None,
         ended: None,
     };
-    state.apply(&Entry { at: Timestamp(1), fact: Fact::StatusRecorded(Box::new(status)) });
+    state.apply(&Entry::new(Timestamp(1), Fact::StatusRecorded(Box::new(status))));
     let needs = RoleNeeds { ports: [].into(), ..state.platform().unwrap().roles[0].clone() };
     let demands = [Demand { unit: waiting(0), needs: &needs }];
     for (minutes, places) in [(0, 0), (19, 0), (21, 1)] {

@@ -14,17 +14,17 @@ fn nothing_is_planned_on_a_journal_that_has_moved() {
     let policy = Policy::new("BlueData".to_owned(), "http://h".to_owned(), Digest([0; 32]));
     let mut session = Session::new();
     let wish = Wish::SetToken(Digest([1; 32]));
-    session.requests.push_back((ClientId(1), Request { wish, key: None }));
+    session.requests.push_back((ClientId(1), Request::new(wish)));
     let mut state = State::default();
     let chosen = Fact::FrameworkChosen { framework: "fw".into(), role: "BlueData".to_owned() };
-    state.apply(&Entry { at: Timestamp(1), fact: chosen });
+    state.apply(&Entry::new(Timestamp(1), chosen));
     let before = plan(&state, &session, &policy, Timestamp(2));
     assert!(before.subscribe.is_some() && before.entries.len() == 1, "{before:?}");
-    state.apply(&Entry { at: Timestamp(2), fact: Fact::MovedTo { url: "zk://z:1/epic".to_owned() } });
+    state.apply(&Entry::new(Timestamp(2), Fact::MovedTo { url: "zk://z:1/epic".to_owned() }));
     let after = plan(&state, &session, &policy, Timestamp(3));
     assert!(after.subscribe.is_none() && after.entries.is_empty() && after.answers.is_empty(), "{after:?}");
     assert!(after.calls.is_empty() && after.acks.is_empty(), "{after:?}");
     // An uninstallation forgets all of a framework, and not where its journal went.
-    state.apply(&Entry { at: Timestamp(3), fact: Fact::Uninstalled });
+    state.apply(&Entry::new(Timestamp(3), Fact::Uninstalled));
     assert_eq!(state.identity.moved_to.as_deref(), Some("zk://z:1/epic"));
 }

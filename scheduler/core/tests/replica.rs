@@ -187,11 +187,11 @@ fn listed(own: u64, all: &[u64]) -> election::Answer {
 
 fn claimed(epoch: u64, replica: &str) -> Entry {
     let advertise = format!("http://{replica}");
-    Entry { at: Timestamp(1), fact: Fact::LeaderClaimed { epoch, replica: replica.to_owned(), advertise } }
+    Entry::new(Timestamp(1), Fact::LeaderClaimed { epoch, replica: replica.to_owned(), advertise })
 }
 
-const fn barrier(epoch: u64) -> Entry {
-    Entry { at: Timestamp(1), fact: Fact::Barrier { epoch } }
+fn barrier(epoch: u64) -> Entry {
+    Entry::new(Timestamp(1), Fact::Barrier { epoch })
 }
 
 fn state(entries: &[Entry]) -> State {
@@ -376,7 +376,7 @@ fn a_leader_that_does_not_know_whether_its_batch_stands_stands_down_and_reads_it
 #[test]
 fn a_summary_is_that_of_the_state() {
     let chosen = Fact::FrameworkChosen { framework: "f".into(), role: "other".to_owned() };
-    let entry = |at, fact| Entry { at: Timestamp(at), fact };
+    let entry = |at, fact| Entry::new(Timestamp(at), fact);
     let entries = [
         claimed(2, "b"),
         entry(9, chosen),
@@ -509,8 +509,7 @@ fn whoever_has_followed_a_journal_is_not_told_to_make_a_new_one() {
 
 #[test]
 fn no_framework_of_another_role_is_led() {
-    let chosen =
-        Entry { at: Timestamp(1), fact: Fact::FrameworkChosen { framework: "f".into(), role: "other".to_owned() } };
+    let chosen = Entry::new(Timestamp(1), Fact::FrameworkChosen { framework: "f".into(), role: "other".to_owned() });
     let recovered = Recovered { batch: 1, last_crc32: None, state: state(&[chosen]) };
     let answers = vec![opened(), Answer::Recovered(Box::new(recovered)), Answer::AtEnd];
     let problem = problem(Known::default(), answers);

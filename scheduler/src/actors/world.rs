@@ -115,7 +115,7 @@ impl World {
     }
 
     fn append(&self, journal: Addr<Journal>, first: Index, entries: Vec<Entry>, inbox: Inbox<Input>) {
-        let bytes = codec::encode_batch(first, &entries);
+        let bytes = codec::encode_batch(0, first, &entries);
         let last = Index(first.0 + u64::try_from(entries.len()).unwrap_or(0).saturating_sub(1));
         let batch = self.batches.borrow_mut().add(last);
         let (batches, halt) = (Rc::clone(&self.batches), self.halt.clone());
@@ -264,6 +264,10 @@ fn log(entries: &[Entry]) {
             Fact::LaunchDecided(decided) => {
                 info!(task = %decided.task, agent = %decided.agent, host = decided.hostname, "launch decided");
             }
+            Fact::UnitLaunched(launched) => {
+                info!(task = %launched.task, agent = %launched.agent, host = launched.hostname, "launch decided");
+            }
+            Fact::InstallationChosen { id } => info!(installation = id, "installation id chosen"),
             Fact::KillDecided { task, why, .. } => info!(%task, why, "kill decided"),
             Fact::ReplacementDecided { task } => warn!(%task, "unreachable for too long, will be replaced"),
             Fact::StatusRecorded(status) => {
@@ -289,7 +293,8 @@ fn log(entries: &[Entry]) {
 }
 
 fn crash_points(entries: &[Entry]) {
-    crash::here_if(Point::Synced, entries.iter().any(|entry| matches!(entry.fact, Fact::LaunchDecided(_))));
+    let launches = |entry: &Entry| matches!(entry.fact, Fact::LaunchDecided(_) | Fact::UnitLaunched(_));
+    crash::here_if(Point::Synced, entries.iter().any(launches));
     let running =
         |entry: &Entry| matches!(&entry.fact, Fact::StatusRecorded(status) if status.state == TaskState::Running);
     crash::here_if(Point::RunningRecorded, entries.iter().any(running));

@@ -11,6 +11,7 @@ use actix_web::{Error, FromRequest as _, HttpMessage as _, HttpRequest, HttpResp
 use epic_common_io::tls::Distrust;
 use tokio::sync::watch;
 
+use super::platform::REQUEST_ID;
 use super::problem::Refused;
 use super::{Api, body};
 use crate::holders::FORWARDED;
@@ -77,7 +78,7 @@ async fn send(
     let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes()).unwrap_or_default();
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let mut asked = client.request(method, format!("{leader}{path}")).timeout(ANSWER_WITHIN).header(FORWARDED, "1");
-    for name in [AUTHORIZATION.as_str(), CONTENT_TYPE.as_str(), "Idempotency-Key"] {
+    for name in [AUTHORIZATION.as_str(), CONTENT_TYPE.as_str(), "Idempotency-Key", REQUEST_ID] {
         if let Some(value) = request.headers().get(name) {
             asked = asked.header(name, value.as_bytes());
         }

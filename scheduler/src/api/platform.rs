@@ -60,13 +60,13 @@ async fn apply(request: HttpRequest, body: web::Payload, api: web::Data<Api>) ->
     push::accept(&api, &desired.bundle.sha256, &token).await?;
     let framework = FrameworkId::new(uuid::Uuid::new_v4().to_string());
     let wish = Wish::Apply { desired: Box::new(desired), framework, by: Applicant::Person };
-    ask(&api, Request { wish, key }).await
+    ask(&api, Request { key, ..asked(&request, wish) }).await
 }
 
 async fn change(request: HttpRequest, api: web::Data<Api>, wish: Wish) -> Result<HttpResponse, Refused> {
     authorize(&request, &api)?;
     let key = key(&request)?;
-    ask(&api, Request { wish, key }).await
+    ask(&api, Request { key, ..asked(&request, wish) }).await
 }
 
 async fn new_framework(request: HttpRequest, api: web::Data<Api>) -> Result<HttpResponse, Refused> {
@@ -116,6 +116,16 @@ pub(super) async fn ask(api: &Api, request: Request) -> Result<HttpResponse, Ref
     }
 }
 
+/// Makes a request in the name of whoever was authenticated. There is one token, so there is one principal.
+///
+/// The id is the caller's `X-Request-Id`, if it has 1 to 100 visible ASCII characters, else a new UUID.
+pub(super) fn asked(request: &HttpRequest, wish: Wish) -> Request {
+    let said = request.headers().get(REQUEST_ID).map(|value| value.as_bytes());
+    let fit = said.filter(|id| (1..=100).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic));
+    let id = fit.map_or_else(|| uuid::Uuid::new_v4().to_string(), |id| String::from_utf8_lossy(id).into_owned());
+    Request { principal: PRINCIPAL.to_owned(), id, ..Request::new(wish) }
+}
+
 /// Lets pass who has the token, and returns it; the comparison takes the same time wherever digests differ.
 pub(super) fn authorize(request: &HttpRequest, api: &Api) -> Result<Secret, Refused> {
     let Some(expected) = api.published().state.identity.token else {
@@ -153,6 +163,10 @@ fn key(request: &HttpRequest) -> Result<Option<String>, Refused> {
     Err(Refused::new(StatusCode::BAD_REQUEST, "the Idempotency-Key is not valid", detail))
 }
 
+/// What the owner of the token is called in the journal.
+const PRINCIPAL: &str = "admin";
+/// Names a request in the logs of everything that it passes through.
+pub(super) const REQUEST_ID: &str = "X-Request-Id";
 const SCHEME: &str = "Bearer ";
 /// Shorter than clients wait, so that they hear why.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);

@@ -4,10 +4,10 @@ use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
 use epic_common::api::NewToken;
 use epic_common::ids::Digest;
-use epic_scheduler_core::request::{Request, Wish};
+use epic_scheduler_core::request::Wish;
 
 use super::forward::to_leader;
-use super::platform::{ask, authorize};
+use super::platform::{self, ask, authorize};
 use super::problem::{Refused, wrong_method};
 use super::{Api, body};
 
@@ -26,5 +26,5 @@ async fn replace(request: HttpRequest, body: web::Payload, api: web::Data<Api>) 
     let asked: NewToken = serde_json::from_slice(&body::bytes(body).await?)
         .map_err(|error| wrong(format!("the body must be {wanted}: {error}")))?;
     let sha256: Digest = asked.sha256.parse().map_err(|_| wrong(format!("the body must be {wanted}")))?;
-    ask(&api, Request { wish: Wish::SetToken(sha256), key: None }).await
+    ask(&api, platform::asked(&request, Wish::SetToken(sha256))).await
 }

@@ -63,8 +63,8 @@ impl Identity {
         use scheduler::call::{self, Type};
         let mut out = scheduler::Call { framework_id: Some(framework_id(framework)), ..Default::default() };
         let kind = match call {
-            core::Call::Accept { offer, launches, refuse, .. } => {
-                out.accept = Some(self.accept(framework, offer, launches, *refuse));
+            core::Call::Accept { offers, launches, refuse, .. } => {
+                out.accept = Some(self.accept(framework, offers, launches, *refuse));
                 Type::Accept
             }
             core::Call::Decline { offers, refuse } => {
@@ -123,7 +123,7 @@ impl Identity {
     fn accept(
         &self,
         framework: &FrameworkId,
-        offer: &OfferId,
+        offers: &[OfferId],
         launches: &[core::Launch],
         refuse: Duration,
     ) -> scheduler::call::Accept {
@@ -133,7 +133,7 @@ impl Identity {
             launch: Some(v1::offer::operation::Launch { task_infos }),
             ..Default::default()
         };
-        let offer_ids = vec![offer_id(offer)];
+        let offer_ids = offers.iter().map(offer_id).collect();
         scheduler::call::Accept { offer_ids, operations: vec![operation], filters: Some(filters(refuse)) }
     }
 

@@ -32,7 +32,7 @@ impl Held {
     /// Takes note of a call.
     pub fn send(&self, call: &Call) {
         match call {
-            Call::Accept { offer, .. } => self.change(|held| held.retain(|known| known != offer)),
+            Call::Accept { offers, .. } => self.change(|held| held.retain(|known| !offers.contains(known))),
             Call::Decline { offers, .. } => self.change(|held| held.retain(|offer| !offers.contains(offer))),
             Call::Revive
             | Call::Suppress

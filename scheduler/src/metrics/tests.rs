@@ -90,7 +90,7 @@ fn applied(workers: u32) -> Fact {
 
 fn says(published: &mut Published, fact: Fact) {
     let at = published.state.at + Duration::from_secs(1);
-    published.state.apply(&Entry { at, fact });
+    published.state.apply(&Entry::new(at, fact));
 }
 
 fn launches(published: &mut Published, task: &str) {
@@ -142,7 +142,7 @@ fn whoever_asks_first_and_whoever_asks_meanwhile_get_the_same_counts() {
 fn counts_are_shown_with_their_help() {
     counted(|scrape| {
         let entries = [recorded(TaskState::Running, None), recorded(TaskState::Failed, Some(1))];
-        committed(&entries.map(|fact| Entry { at: Timestamp(1), fact }), Duration::from_millis(2));
+        committed(&entries.map(|fact| Entry::new(Timestamp(1), fact)), Duration::from_millis(2));
         called();
         called();
         answered(&Call::Decline { offers: vec!["o".into()], refuse: Duration::ZERO }, &CallAnswer::Accepted);
@@ -249,7 +249,7 @@ fn an_offer_is_held_until_it_is_used_given_back_or_taken_away() {
         held.send(&Call::Decline { offers: vec!["b".into(), "x".into()], refuse: Duration::ZERO });
         check(3);
         let (offer, agent) = ("c".into(), "a".into());
-        held.send(&Call::Accept { offer, agent, launches: Vec::new(), refuse: Duration::ZERO });
+        held.send(&Call::Accept { offers: vec![offer], agent, launches: Vec::new(), refuse: Duration::ZERO });
         check(2);
         held.send(&Call::Revive);
         check(2);

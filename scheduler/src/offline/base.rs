@@ -14,9 +14,9 @@ use crate::zookeeper::{Connect, Session};
 pub(super) fn base(mut state: State) -> Base {
     state.identity.moved_to = None;
     let (first, epoch) = (state.index.next(), state.epoch());
-    let entry = Entry { at: state.at, fact: Fact::Barrier { epoch } };
+    let entry = Entry::new(state.at, Fact::Barrier { epoch });
     state.apply(&entry);
-    Base { epoch, batch: codec::encode_batch(first, &[entry]), snapshot: codec::encode_snapshot(&state) }
+    Base { epoch, batch: codec::encode_batch(epoch, first, &[entry]), snapshot: codec::encode_snapshot(&state) }
 }
 
 /// Opens a session there.

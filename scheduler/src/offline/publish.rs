@@ -93,8 +93,8 @@ async fn abandoned(asked: &Publish, first: Option<&str>) -> Result<(), Failure> 
 fn end(journal: &mut Local, state: &mut State, url: String) -> Result<(), Failure> {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let now = Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
-    let entry = Entry { at: now.max(state.at), fact: Fact::MovedTo { url } };
-    let bytes = codec::encode_batch(state.index.next(), std::slice::from_ref(&entry));
+    let entry = Entry::new(now.max(state.at), Fact::MovedTo { url });
+    let bytes = codec::encode_batch(0, state.index.next(), std::slice::from_ref(&entry));
     journal.append(journal.position() + 1, &bytes)?;
     state.apply(&entry);
     Ok(())

@@ -96,7 +96,7 @@ impl History {
 
     pub(crate) fn says(&mut self, fact: Fact) {
         let at = self.now() + Duration::from_secs(1);
-        self.published.state.apply(&Entry { at, fact });
+        self.published.state.apply(&Entry::new(at, fact));
     }
 
     /// Decides the first or next attempt of a member on a host, with port 31000.

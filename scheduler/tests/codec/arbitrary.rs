@@ -3,12 +3,13 @@
 use epic_common::conversation::{Phase, Report, ServiceReport};
 use epic_common::ids::{AgentId, Attempt, Digest, FrameworkId, RoleId, TaskId, UnitId, UpdateId};
 use epic_common::manifest::Cardinality;
-use epic_common::resources::{Bytes, Grant, MilliCpus};
+use epic_common::resources::{Bytes, Grant, MilliCpus, PortRange, Ports};
 use epic_common::spec::Ceiling;
 use epic_common::time::Timestamp;
-use epic_scheduler_core::mesos::{Executor, StreamId, TaskState};
-use epic_scheduler_core::state::deployment::{Bundle, Desired, Endpoint, RoleNeeds};
-use epic_scheduler_core::state::entry::{Ended, Entry, Fact, LaunchDecided, StatusRecorded};
+use epic_scheduler_core::mesos::{Amount, Executor, Reservation, Resource, StreamId, TaskState};
+use epic_scheduler_core::state::deployment::{Bundle, Desired, Endpoint, RoleNeeds, Wanted};
+use epic_scheduler_core::state::entry::{Ended, Entry, Fact, LaunchDecided, Origin, StatusRecorded, UnitLaunched};
+use epic_scheduler_core::state::unit::Program;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -18,7 +19,9 @@ const TEXT: &str = "[ -~äß]{0,12}";
 const NAME: &str = "[a-z][a-z0-9-]{0,8}";
 
 pub(crate) fn entry() -> impl Strategy<Value = Entry> {
-    (any::<u64>(), fact()).prop_map(|(at, fact)| Entry { at: Timestamp(at), fact })
+    let origin = (TEXT, TEXT, option::of(NAME));
+    let origin = origin.prop_map(|(principal, request, key)| Origin { principal, request, key });
+    (any::<u64>(), origin, fact()).prop_map(|(at, origin, fact)| Entry { at: Timestamp(at), origin, fact })
 }
 
 pub(crate) fn fact() -> impl Strategy<Value = Fact> {
@@ -55,6 +58,8 @@ pub(crate) fn fact() -> impl Strategy<Value = Fact> {
         any::<u64>().prop_map(|epoch| Fact::Barrier { epoch }),
         (NAME, key()).prop_map(|(id, key)| Fact::FrameworkReplaced { framework: FrameworkId::new(id), key }),
         NAME.prop_map(|url| Fact::MovedTo { url }),
+        "[0-9a-f]{8}".prop_map(|id| Fact::InstallationChosen { id }),
+        unit_launched().prop_map(|launched| Fact::UnitLaunched(Box::new(launched))),
     ]
 }
 
@@ -108,6 +113,38 @@ fn launch() -> impl Strategy<Value = LaunchDecided> {
             executor,
         }
     })
+}
+
+fn unit_launched() -> impl Strategy<Value = UnitLaunched> {
+    let wanted = (TEXT, TEXT, any::<u64>());
+    let wanted = wanted.prop_map(|(group, flavor, generation)| Wanted { group, flavor, generation });
+    let program = (TEXT, digest(), any::<u64>(), any::<bool>(), any::<bool>(), wanted).prop_map(
+        |(deployment, bundle, bundle_bytes, root_allowed, reads_members, wanted)| Program {
+            deployment,
+            bundle,
+            bundle_bytes,
+            root_allowed,
+            reads_members,
+            wanted,
+        },
+    );
+    (launch(), vec(NAME, 1..3), program, vec(resource(), 1..4)).prop_map(|(decided, offers, program, resources)| {
+        let LaunchDecided { task, agent, hostname, stream, grant, executor, .. } = decided;
+        let offers = offers.iter().map(|offer| offer.as_str().into()).collect();
+        UnitLaunched { task, agent, hostname, offers, stream, program, grant, resources, executor }
+    })
+}
+
+fn resource() -> impl Strategy<Value = Resource> {
+    let reservation = select(vec![Reservation::Static, Reservation::Unreserved]);
+    let range = (1..=u16::MAX, 1..=u16::MAX).prop_map(|(a, b)| PortRange { first: a.min(b), last: a.max(b) });
+    let amount = prop_oneof![
+        any::<u64>().prop_map(|cpus| Amount::Cpus(MilliCpus(cpus))),
+        any::<u64>().prop_map(|mem| Amount::Mem(Bytes(mem))),
+        any::<u64>().prop_map(|disk| Amount::Disk(Bytes(disk))),
+        vec(range, 0..3).prop_map(|ranges| Amount::Ports(Ports::new(ranges))),
+    ];
+    (reservation, amount).prop_map(|(reservation, amount)| Resource { reservation, amount })
 }
 
 fn report() -> impl Strategy<Value = Report> {

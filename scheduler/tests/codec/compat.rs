@@ -7,8 +7,8 @@ use epic_scheduler_core::invariants;
 use epic_scheduler_core::state::entry::{Entry, Index};
 
 use crate::samples::{
-    FIRST, KINDS, every_kind, every_kind_of_the_first_batch, every_kind_of_the_second_batch,
-    every_kind_of_the_third_batch, number, state, state_after,
+    FIRST, KINDS, every_kind, every_kind_of_the_first_batch, every_kind_of_the_fourth_batch,
+    every_kind_of_the_second_batch, every_kind_of_the_third_batch, number, state, state_after,
 };
 
 /// Reads a file of hexadecimal digits; what is written today is shown if there is none.
@@ -21,7 +21,7 @@ fn fixture(name: &str, today: &[u8]) -> Vec<u8> {
 
 /// Checks that a fixture of a batch, and one of a snapshot of all its entries but the last, are read as these entries.
 fn check(nth: u32, entries: Vec<Entry>) {
-    let bytes = fixture(&format!("batch-{nth}.hex"), &encode_batch(Index(FIRST), &entries));
+    let bytes = fixture(&format!("batch-{nth}.hex"), &encode_batch(0, Index(FIRST), &entries));
     let state = state_after(&entries);
     assert_eq!(decode_batch(&bytes).unwrap(), (Index(FIRST), entries));
     let bytes = fixture(&format!("snapshot-{nth}.hex"), &encode_snapshot(&state));
@@ -47,7 +47,12 @@ fn the_third_batch_and_snapshot_are_read_with_a_framework_that_was_replaced() {
 
 #[test]
 fn the_fourth_batch_and_snapshot_are_read_with_where_the_journal_went() {
-    check(4, every_kind());
+    check(4, every_kind_of_the_fourth_batch());
+}
+
+#[test]
+fn the_fifth_batch_and_snapshot_are_read_with_who_asked_and_what_a_launch_runs_from() {
+    check(5, every_kind());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::samples::{FIRST, every_kind, state};
 #[test]
 fn a_batch_that_is_cut_is_never_taken_for_the_whole() {
     let entries = every_kind();
-    let whole = encode_batch(Index(FIRST), &entries);
+    let whole = encode_batch(0, Index(FIRST), &entries);
     for cut in 0..whole.len() {
         assert_ne!(decode_batch(&whole[..cut]).ok(), Some((Index(FIRST), entries.clone())), "cut at {cut}");
     }
@@ -26,7 +26,7 @@ fn a_snapshot_that_is_cut_is_never_taken_for_the_whole() {
 
 #[test]
 fn no_flipped_bit_is_a_panic_and_what_is_read_contradicts_nothing() {
-    let batch = encode_batch(Index(FIRST), &every_kind());
+    let batch = encode_batch(0, Index(FIRST), &every_kind());
     let snapshot = encode_snapshot(&state());
     let mut errors = 0;
     for bit in 0..batch.len() * 8 {

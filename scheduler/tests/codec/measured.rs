@@ -57,7 +57,7 @@ impl Desk {
         while let Some(output) = self.director.poll(NOW) {
             match output {
                 Output::Propose(first, entries) => {
-                    let bytes = encode_batch(first, &entries);
+                    let bytes = encode_batch(0, first, &entries);
                     assert!(bytes.len() <= PAYLOAD_BYTES_MAX, "a batch of {} bytes", bytes.len());
                     assert_eq!(decode_batch(&bytes).expect("it can be read"), (first, entries.clone()));
                     self.entries += entries.len();
@@ -80,7 +80,7 @@ impl Desk {
 
     fn apply(&mut self, desired: Desired) {
         let wish = Wish::Apply { desired: Box::new(desired), framework: "f".into(), by: Applicant::Person };
-        self.tell(Input::Request(ClientId(1), Request { wish, key: None }));
+        self.tell(Input::Request(ClientId(1), Request::new(wish)));
     }
 }
 

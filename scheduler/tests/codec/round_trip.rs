@@ -17,7 +17,7 @@ use crate::samples::every_kind;
 #[test]
 fn the_number_of_each_kind_is_that_of_its_field() {
     for entry in every_kind() {
-        let bytes = encode_batch(Index(1), std::slice::from_ref(&entry));
+        let bytes = encode_batch(0, Index(1), std::slice::from_ref(&entry));
         let batch = epic_proto::epic::v1::Batch::decode(&bytes[..]).unwrap();
         let mut alone = batch.entries[0].clone();
         alone.at_micros = 0;
@@ -30,7 +30,7 @@ fn the_number_of_each_kind_is_that_of_its_field() {
 proptest! {
     #[test]
     fn a_batch_is_read_as_it_was_written(first in 1..u64::MAX / 2, entries in vec(entry(), 0..8)) {
-        let bytes = encode_batch(Index(first), &entries);
+        let bytes = encode_batch(0, Index(first), &entries);
         prop_assert_eq!(decode_batch(&bytes).unwrap(), (Index(first), entries));
     }
 
@@ -45,7 +45,7 @@ proptest! {
 
     #[test]
     fn an_entry_with_short_texts_weighs_at_least_what_it_takes(entry in entry()) {
-        let bytes = encode_batch(Index(1), std::slice::from_ref(&entry)).len();
+        let bytes = encode_batch(0, Index(1), std::slice::from_ref(&entry)).len();
         prop_assert!(bytes <= entry.fact.weight(), "{} bytes, weight {}: {:?}", bytes, entry.fact.weight(), entry);
     }
 
@@ -57,7 +57,7 @@ proptest! {
             said.for_each(|service| service.reason = "s".repeat(bytes));
         }
         let weight = fact.weight();
-        let bytes = encode_batch(Index(1), &[Entry { at: Timestamp(1), fact }]).len();
+        let bytes = encode_batch(0, Index(1), &[Entry::new(Timestamp(1), fact)]).len();
         prop_assert!(bytes <= weight, "{} bytes, weight {}", bytes, weight);
     }
 

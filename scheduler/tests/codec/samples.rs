@@ -8,16 +8,47 @@ use epic_common::spec::Ceiling;
 use epic_common::time::Timestamp;
 use epic_scheduler_core::mesos::{Executor, StreamId, TaskState};
 use epic_scheduler_core::state::State;
-use epic_scheduler_core::state::deployment::{Bundle, Desired, Endpoint, RoleNeeds};
-use epic_scheduler_core::state::entry::{Ended, Entry, Fact, LaunchDecided, StatusRecorded};
+use epic_scheduler_core::state::deployment::{Bundle, Desired, Endpoint, RoleNeeds, Wanted};
+use epic_scheduler_core::state::entry::{Ended, Entry, Fact, LaunchDecided, Origin, StatusRecorded, UnitLaunched};
+use epic_scheduler_core::state::unit::{Program, resources};
 
 /// The position of the first entry of [`every_kind`].
 pub(crate) const FIRST: u64 = 41;
 
-/// One entry of every kind.
+/// One entry of every kind; the last one leaves nothing.
 pub(crate) fn every_kind() -> Vec<Entry> {
+    let origin = Origin { principal: "admin".to_owned(), request: "r-1".to_owned(), key: Some("fifth-1".to_owned()) };
+    let chosen = Fact::InstallationChosen { id: "0a1b2c3d".to_owned() };
+    let later = [chosen, unit_launched()];
+    let later =
+        later.map(|fact| Entry { origin: origin.clone(), ..Entry::new(Timestamp(1_800_000_020_000_000), fact) });
+    let mut entries = every_kind_of_the_fourth_batch();
+    let last = entries.len() - 1;
+    entries.splice(last..last, later);
+    entries
+}
+
+fn unit_launched() -> Fact {
+    let Fact::LaunchDecided(decided) = launch("controller-0.2", "agent-1") else { unreachable!("it launches") };
+    let LaunchDecided { task, agent, hostname, stream, grant, executor, .. } = *decided;
+    let program = Program {
+        deployment: "demo".to_owned(),
+        bundle: Digest([0xef; 32]),
+        bundle_bytes: 3,
+        root_allowed: true,
+        reads_members: true,
+        wanted: Wanted { group: "g".to_owned(), flavor: "small".to_owned(), generation: 2 },
+    };
+    let resources = resources(&grant, Bytes(1 << 20), &[9_090]);
+    let offers = vec!["offer-1".into(), "offer-2".into()];
+    let launched = UnitLaunched { task, agent, hostname, offers, stream, program, grant, resources, executor };
+    Fact::UnitLaunched(Box::new(launched))
+}
+
+/// One entry of every kind that the fourth batch has.
+pub(crate) fn every_kind_of_the_fourth_batch() -> Vec<Entry> {
     let url = "zk://127.0.0.1:2181,127.0.0.2:2181/epic".to_owned();
-    let moved = Entry { at: Timestamp(1_799_999_999_000_000), fact: Fact::MovedTo { url } };
+    let moved = Entry::new(Timestamp(1_799_999_999_000_000), Fact::MovedTo { url });
     std::iter::once(moved).chain(every_kind_of_the_third_batch()).collect()
 }
 
@@ -25,7 +56,7 @@ pub(crate) fn every_kind() -> Vec<Entry> {
 pub(crate) fn every_kind_of_the_third_batch() -> Vec<Entry> {
     let framework = FrameworkId::new("1c9f6c3e-6c3c-4f43-a0a8-5a3b4ad5b5b1");
     let fact = Fact::FrameworkReplaced { framework, key: Some("/api/v2/admin/new-framework k".to_owned()) };
-    let replaced = Entry { at: Timestamp(1_799_999_999_000_000), fact };
+    let replaced = Entry::new(Timestamp(1_799_999_999_000_000), fact);
     std::iter::once(replaced).chain(every_kind_of_the_second_batch()).collect()
 }
 
@@ -37,7 +68,7 @@ pub(crate) fn every_kind_of_the_second_batch() -> Vec<Entry> {
         advertise: "http://127.0.0.1:8080".to_owned(),
     };
     let ahead = [claim, Fact::Barrier { epoch: 3 }];
-    let claimed = (1_799_999_999_000_000..).zip(ahead).map(|(at, fact)| Entry { at: Timestamp(at), fact });
+    let claimed = (1_799_999_999_000_000..).zip(ahead).map(|(at, fact)| Entry::new(Timestamp(at), fact));
     claimed.chain(every_kind_of_the_first_batch()).collect()
 }
 
@@ -77,7 +108,7 @@ pub(crate) fn every_kind_of_the_first_batch() -> Vec<Entry> {
         Fact::UninstallBegun { key: Some(String::new()) },
         Fact::Uninstalled,
     ];
-    (1_800_000_000_000_000..).zip(facts).map(|(at, fact)| Entry { at: Timestamp(at), fact }).collect()
+    (1_800_000_000_000_000..).zip(facts).map(|(at, fact)| Entry::new(Timestamp(at), fact)).collect()
 }
 
 /// The state after all of [`every_kind`] but the last.
@@ -115,11 +146,13 @@ pub(crate) const fn number(fact: &Fact) -> usize {
         Fact::Barrier { .. } => 15,
         Fact::FrameworkReplaced { .. } => 16,
         Fact::MovedTo { .. } => 17,
+        Fact::InstallationChosen { .. } => 18,
+        Fact::UnitLaunched(_) => 19,
     }
 }
 
 /// How many kinds there are.
-pub(crate) const KINDS: usize = 18;
+pub(crate) const KINDS: usize = 20;
 
 fn desired() -> Desired {
     Desired {

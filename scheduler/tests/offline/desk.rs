@@ -71,8 +71,8 @@ impl Desk {
         let (mut journal, recovered) = Local::open(self.path(name)).unwrap();
         let mut state = fold(&recovered).unwrap();
         for fact in facts {
-            let entry = Entry { at: Timestamp(1_800_000_000_000_000 + state.index.0), fact };
-            let bytes = codec::encode_batch(state.index.next(), std::slice::from_ref(&entry));
+            let entry = Entry::new(Timestamp(1_800_000_000_000_000 + state.index.0), fact);
+            let bytes = codec::encode_batch(0, state.index.next(), std::slice::from_ref(&entry));
             journal.append(journal.position() + 1, &bytes).unwrap();
             state.apply(&entry);
         }

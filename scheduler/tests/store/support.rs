@@ -30,8 +30,8 @@ impl History {
             replica: format!("replica-{}", self.batch),
             advertise: "x".repeat(weight),
         };
-        let entry = Entry { at: Timestamp(self.batch), fact };
-        let bytes = codec::encode_batch(self.state.index.next(), std::slice::from_ref(&entry));
+        let entry = Entry::new(Timestamp(self.batch), fact);
+        let bytes = codec::encode_batch(0, self.state.index.next(), std::slice::from_ref(&entry));
         self.state.apply(&entry);
         bytes.into()
     }

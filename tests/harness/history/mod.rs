@@ -152,6 +152,7 @@ impl History {
                 ensure!(self.state.identity.framework.is_none(), "another framework is chosen: {framework}");
             }
             Fact::LaunchDecided(launch) => self.launch(&launch.task)?,
+            Fact::UnitLaunched(launch) => self.launch(&launch.task)?,
             Fact::KillDecided { task, key, .. } => self.kill(task, key.is_some())?,
             Fact::StatusRecorded(status) => self.status(&status.task, status.state)?,
             Fact::ReplacementDecided { task } => bail!("{task} is given up, though no agent was lost"),
@@ -166,6 +167,7 @@ impl History {
             | Fact::PlatformStopped { .. }
             | Fact::PlatformStarted { .. }
             | Fact::ReservationSeen { .. }
+            | Fact::InstallationChosen { .. }
             | Fact::DocumentChanged { .. } => {}
         }
         Ok(())

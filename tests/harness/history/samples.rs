@@ -18,7 +18,7 @@ fn read(batches: &[(u64, &[Fact])]) -> anyhow::Result<History> {
     let mut history = History::default();
     for (batch, (epoch, facts)) in (1..).zip(batches) {
         let first = history.state().index.next();
-        let entries = facts.iter().map(|fact| Entry { at: Timestamp(batch), fact: fact.clone() }).collect();
+        let entries = facts.iter().map(|fact| Entry::new(Timestamp(batch), fact.clone())).collect();
         history.read(&Written { batch, epoch: *epoch, first, entries })?;
     }
     Ok(history)
@@ -120,7 +120,7 @@ fn what_a_deposed_leader_writes_is_found() {
 fn gaps_and_steps_back_are_found() {
     let mut history = read(&[(1, &[claim(1)])]).unwrap();
     let mut wrong = |batch, first, at| {
-        let entries = vec![Entry { at: Timestamp(at), fact: apply(1, "a") }];
+        let entries = vec![Entry::new(Timestamp(at), apply(1, "a"))];
         let written = Written { batch, epoch: 1, first: Index(first), entries };
         history.read(&written).map_or_else(|error| format!("{error:#}"), |()| String::new())
     };

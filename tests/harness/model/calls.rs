@@ -22,7 +22,10 @@ impl Mesos {
             return CallAnswer::Fenced;
         }
         match call {
-            Call::Accept { offer, agent, launches, refuse } => self.accept(now, (offer, agent), launches, *refuse),
+            Call::Accept { offers, agent, launches, refuse } => {
+                let [offer] = offers.as_slice() else { panic!("the model knows ACCEPTs of one offer: {offers:?}") };
+                self.accept(now, (offer, agent), launches, *refuse);
+            }
             Call::Decline { offers, refuse } => {
                 for offer in offers {
                     let refused = self.offers.get(offer).map(|(_, pool)| pool.clone());

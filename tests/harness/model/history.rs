@@ -30,11 +30,8 @@ impl History {
     /// If an attempt is decided twice.
     pub(super) fn committed(&mut self, state: &State, entry: &Entry) {
         match &entry.fact {
-            Fact::LaunchDecided(decided) => {
-                let framework = state.identity.framework.clone().expect("a launch has a framework");
-                let new = self.decided.insert((framework, decided.task.clone()));
-                assert!(new, "{} was decided twice", decided.task);
-            }
+            Fact::LaunchDecided(decided) => self.launched(state, &decided.task),
+            Fact::UnitLaunched(launched) => self.launched(state, &launched.task),
             Fact::StatusRecorded(status) => {
                 self.recorded.extend(status.uuid);
                 if status.state.meaning() == Meaning::Ended {
@@ -52,6 +49,7 @@ impl History {
             | Fact::UninstallBegun { .. }
             | Fact::FrameworkReplaced { .. }
             | Fact::Uninstalled
+            | Fact::InstallationChosen { .. }
             | Fact::KillDecided { .. }
             | Fact::ReplacementDecided { .. }
             | Fact::ReservationSeen { .. }
@@ -120,11 +118,16 @@ impl History {
         }
     }
 
+    fn launched(&mut self, state: &State, task: &TaskId) {
+        let framework = state.identity.framework.clone().expect("a launch has a framework");
+        assert!(self.decided.insert((framework, task.clone())), "{task} was decided twice");
+    }
+
     fn accept(&mut self, launch: &Launch, call: &Call, durable: &State, stream: &StreamId) {
-        let Call::Accept { offer, agent, .. } = call else { return };
+        let Call::Accept { offers, agent, .. } = call else { return };
         let id = &launch.order.task;
         let task = durable.units.tasks.get(id).expect("an ACCEPT is backed by a durable attempt");
-        let at = Progress::Launching { offer: offer.clone(), stream: stream.clone() };
+        let at = Progress::Launching { offers: offers.clone(), stream: stream.clone() };
         assert_eq!(task.progress, at, "{id} is launched on another offer or stream than was decided");
         assert_eq!(task.agent, *agent);
         assert!(task.kill.is_none(), "{id} is launched and is to end");

@@ -125,17 +125,17 @@ impl Forged {
     }
 
     fn write(&self, path: &Path) -> Digest {
-        self.write_payload(path, zstd::encode_all(self.archive.as_slice(), 1).unwrap())
+        self.write_payload(path, &zstd::encode_all(self.archive.as_slice(), 1).unwrap())
     }
 
     fn write_with_window(&self, path: &Path, log: u32) -> Digest {
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
         encoder.window_log(log).unwrap();
         encoder.write_all(&self.archive).unwrap();
-        self.write_payload(path, encoder.finish().unwrap())
+        self.write_payload(path, &encoder.finish().unwrap())
     }
 
-    fn write_payload(&self, path: &Path, payload: Vec<u8>) -> Digest {
+    fn write_payload(&self, path: &Path, payload: &[u8]) -> Digest {
         let stub = b"#!/bin/sh\n# EPIC bundle\nexit 0\n";
         let mut trailer = Trailer {
             stub: stub.len() as u64,
@@ -144,7 +144,7 @@ impl Forged {
             unpacked: self.unpacked.unwrap_or(self.archive.len() as u64),
             digest: Digest([0; 32]),
         };
-        let mut bytes = [stub, payload.as_slice(), self.manifest.as_bytes(), trailer.fields().as_bytes()].concat();
+        let mut bytes = [stub, payload, self.manifest.as_bytes(), trailer.fields().as_bytes()].concat();
         trailer.digest = sha256(&bytes);
         bytes.extend(trailer.digest.to_string().bytes());
         fs::write(path, &bytes).unwrap();
@@ -497,6 +497,7 @@ const ALONE: &str = "EPIC_TEST_BUNDLE";
 
 /// Verifies a bundle in a process of its own; with the other tests there is nothing to do.
 #[test]
+#[expect(clippy::print_stdout, reason = "its output is what the other process reads")]
 fn alone_it_tells_its_memory() {
     let Some(path) = std::env::var_os(ALONE) else { return };
     let peak = || {

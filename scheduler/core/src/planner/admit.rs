@@ -8,7 +8,7 @@ use crate::policy::{Policy, READ_MEMBERS_MAX};
 use crate::request::{Applicant, ClientId, Grantal, Rejection, RejectionKind, Request, Wish};
 use crate::session::Session;
 use crate::state::deployment::{Desired, Run};
-use crate::state::entry::{Fact, Index};
+use crate::state::entry::{Fact, Index, Origin};
 
 pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
     for (client, request) in &session.requests {
@@ -20,7 +20,10 @@ pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
             grant(draft, *client, index, "this request was granted before".to_owned());
             continue;
         }
-        match decide(draft, (session, policy), request) {
+        draft.origin = Origin { principal: request.principal.clone(), request: request.id.clone(), key: None };
+        let decision = decide(draft, (session, policy), request);
+        draft.origin = Origin::default();
+        match decision {
             Ok((Some(place), message)) => draft.plan.batch.grants.push((*client, place, message)),
             // What is there already may be so by an entry of this batch.
             Ok((None, message)) => grant(draft, *client, draft.state.index, message),

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use epic_common::ids::{Attempt, ExecutorId, TaskId, UnitId};
 
-use super::Draft;
+use super::{Draft, identity};
 use crate::document;
-use crate::matcher::{Demand, ExecutorNeeds, Placed, Reason, Unfit, match_offers};
+use crate::matcher::{Demand, ExecutorNeeds, Fit, Placed, Reason, Unfit, match_offers};
 use crate::mesos::Executor;
 use crate::policy::{Policy, REASONS_MAX};
 use crate::session::Session;
-use crate::state::entry::{Fact, LaunchDecided};
+use crate::state::entry::{Fact, LaunchDecided, UnitLaunched};
+use crate::state::unit::resources;
 
 /// Members that are tried in one plan; more wait for the next.
 const DEMANDS_MAX: usize = 200;
@@ -50,6 +51,9 @@ pub(super) fn step(draft: &mut Draft<'_>, session: &Session, policy: &Policy) {
     let mut unmet: BTreeMap<_, _> = matching.unmet;
     unmet.retain(|id, _| draft.state.units.unplaced.contains(id));
     draft.plan.unmet = Some(unmet);
+    if !matching.placed.is_empty() {
+        identity::choose(draft, session);
+    }
     for placed in matching.placed {
         if !draft.has_room() {
             break;
@@ -63,17 +67,31 @@ fn decide(draft: &mut Draft<'_>, session: &Session, policy: &Policy, placed: Pla
     let Some(unit) = draft.state.units.all.get(&placed.unit) else { return };
     let task = TaskId { attempt: attempt(draft, &placed.unit, unit.attempt), unit: placed.unit };
     let executor = draft.state.ledger.executors.get(&offer.agent).cloned().unwrap_or_else(|| executor(draft, policy));
-    draft.decide(Fact::LaunchDecided(Box::new(LaunchDecided {
-        task,
-        agent: offer.agent.clone(),
-        hostname: offer.hostname.clone(),
-        offer: placed.offer,
-        stream: stream.clone(),
-        grant: placed.fit.grant,
-        disk_reserved: placed.fit.disk_reserved,
-        ports_reserved: placed.fit.ports_reserved,
-        executor,
-    })));
+    let (agent, hostname, stream) = (offer.agent.clone(), offer.hostname.clone(), stream.clone());
+    let Fit { grant, disk_reserved, ports_reserved } = placed.fit;
+    let Some(deployment) = draft.state.deployments.get(&task.unit.deployment) else { return };
+    let program = deployment.program(&task.unit.role, task.unit.ordinal);
+    let resources = resources(&grant, disk_reserved, &ports_reserved);
+    let offers = vec![placed.offer.clone()];
+    let launched = UnitLaunched { task, agent, hostname, offers, stream, program, grant, resources, executor };
+    let mut fact = Fact::UnitLaunched(Box::new(launched));
+    if let (Fact::UnitLaunched(launched), false) = (&fact, session.is_known_by_all(&fact)) {
+        // An earlier version takes the rest from what is wanted, which can't change as long as it may lead.
+        let UnitLaunched { task, agent, hostname, stream, grant, executor, .. } = (**launched).clone();
+        let offer = placed.offer;
+        fact = Fact::LaunchDecided(Box::new(LaunchDecided {
+            task,
+            agent,
+            hostname,
+            offer,
+            stream,
+            grant,
+            disk_reserved,
+            ports_reserved,
+            executor,
+        }));
+    }
+    draft.decide(fact);
 }
 
 /// Counts on from the last attempt of a member, also from one that only Mesos knows of: its name is taken.

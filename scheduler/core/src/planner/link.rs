@@ -15,7 +15,7 @@ pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &P
     if session.torn_down && state.run() == Run::Uninstalling {
         // Mesos has forgotten the framework, and with it every task that it had.
         if session.proposed.is_none() && plan.entries.is_empty() {
-            plan.entries.push(Entry { at: now.max(state.at), fact: Fact::Uninstalled });
+            plan.entries.push(Entry::new(now.max(state.at), Fact::Uninstalled));
         }
         return;
     }
@@ -45,7 +45,7 @@ fn may_subscribe(session: &Session, policy: &Policy, now: Timestamp) -> bool {
 fn barrier(plan: &mut Plan, state: &State, session: &Session, now: Timestamp) {
     if session.proposed.is_none() {
         plan.batch.barrier = Some(now);
-        plan.entries.push(Entry { at: now.max(state.at), fact: Fact::Barrier { epoch: state.epoch() } });
+        plan.entries.push(Entry::new(now.max(state.at), Fact::Barrier { epoch: state.epoch() }));
     }
 }
 

@@ -3,6 +3,7 @@
 mod accept;
 mod admit;
 mod document;
+mod identity;
 mod launch;
 mod ledger;
 mod link;
@@ -26,7 +27,7 @@ use crate::policy::{BATCH_WEIGHT_MAX, ENTRY_BYTES_MAX, Policy};
 use crate::request::{Answer, ClientId};
 use crate::session::{Ack, Batch, Repeatable, Session};
 use crate::state::State;
-use crate::state::entry::{Entry, Fact};
+use crate::state::entry::{Entry, Fact, Origin};
 
 /// What to do next. Calls are backed by committed state; entries are to be committed first.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +76,7 @@ pub fn plan(state: &State, session: &Session, policy: &Policy, now: Timestamp) -
     if session.proposed.is_none() {
         let now = now.max(state.at);
         let draft = State { at: now, ..state.clone() };
-        let mut draft = Draft { state: draft, now, weight: 0, policy, plan: &mut plan };
+        let mut draft = Draft { state: draft, now, weight: 0, policy, origin: Origin::default(), plan: &mut plan };
         admit::step(&mut draft, session, policy);
         record::step(&mut draft, session, policy);
         replace::step(&mut draft, policy);
@@ -107,6 +108,7 @@ struct Draft<'a> {
     now: Timestamp,
     weight: usize,
     policy: &'a Policy,
+    origin: Origin,
     plan: &'a mut Plan,
 }
 
@@ -141,7 +143,7 @@ impl fmt::Display for Unwritable {
 impl Draft<'_> {
     /// Adds an entry to the batch, if the journal can hold it; answers its place in the batch.
     fn propose(&mut self, fact: Fact) -> Result<usize, Unwritable> {
-        let entry = Entry { at: self.now, fact };
+        let entry = Entry { at: self.now, origin: self.origin.clone(), fact };
         let bytes = (self.policy.measure.0)(&entry).map_err(|why| Unwritable::Unreadable { why })?;
         if bytes > ENTRY_BYTES_MAX {
             return Err(Unwritable::TooLarge { bytes, bytes_max: ENTRY_BYTES_MAX });

@@ -31,9 +31,10 @@ pub(super) fn step(plan: &mut Plan, state: &State, session: &Session, policy: &P
         .launching
         .iter()
         .filter_map(|id| match &state.units.tasks.get(id)?.progress {
-            Progress::Launching { offer, .. } => Some(offer),
+            Progress::Launching { offers, .. } => Some(offers),
             Progress::Alive(_) | Progress::Unreachable(_) => None,
         })
+        .flatten()
         .collect();
     let offers: Vec<_> = session.offers.keys().filter(|offer| !launching.contains(offer)).cloned().collect();
     if !offers.is_empty() {

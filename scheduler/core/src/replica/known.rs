@@ -97,6 +97,8 @@ impl Summary {
             | Fact::PlatformStarted { .. }
             | Fact::UninstallBegun { .. }
             | Fact::LaunchDecided(_)
+            | Fact::InstallationChosen { .. }
+            | Fact::UnitLaunched(_)
             | Fact::KillDecided { .. }
             | Fact::ReplacementDecided { .. }
             | Fact::StatusRecorded(_)

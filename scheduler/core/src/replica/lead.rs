@@ -39,7 +39,7 @@ impl Replica {
         let summary = &self.known.summary;
         let (replica, advertise) = (self.terms.id.clone(), self.terms.advertise.clone());
         let fact = Fact::LeaderClaimed { epoch: summary.epoch() + 1, replica, advertise };
-        let entry = Entry { at: time.max(summary.at), fact };
+        let entry = Entry::new(time.max(summary.at), fact);
         self.append(summary.epoch() + 1, vec![entry.clone()], Some(entry));
     }
 

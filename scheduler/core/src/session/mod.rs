@@ -21,6 +21,7 @@ use crate::matcher::Unfit;
 use crate::mesos::{Offer, Status};
 use crate::policy::Policy;
 use crate::request::{Answer, ClientId, Request};
+use crate::state::entry::Fact;
 
 /// Names a call until it is answered; counted up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -167,6 +168,12 @@ impl Session {
     #[must_use]
     pub fn holds(&self, artifact: &Digest) -> bool {
         self.held.as_ref().is_none_or(|held| held.contains(artifact))
+    }
+
+    /// Tells whether every replica can read an entry of this kind, as far as is known.
+    #[must_use]
+    pub fn is_known_by_all(&self, fact: &Fact) -> bool {
+        self.elder.as_ref().is_none_or(|elder| elder.knows >= fact.number())
     }
 
     /// Lists where executors can fetch artifacts: here first, then at the other replicas; at most [`SOURCES_MAX`].

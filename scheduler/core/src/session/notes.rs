@@ -225,7 +225,7 @@ impl Session {
                     if !task.is_seeking() {
                         self.seekers.remove(id);
                     }
-                    if matches!(entry.fact, Fact::LaunchDecided(_)) {
+                    if matches!(entry.fact, Fact::LaunchDecided(_) | Fact::UnitLaunched(_)) {
                         self.unsent.insert(id.clone());
                     }
                     // A launch that nobody has answered can't be killed yet, but has to be at once when it is answered.

@@ -14,8 +14,8 @@ use crate::policy::Policy;
 pub enum Sent {
     /// It launches tasks.
     Accept {
-        /// On this offer.
-        offer: OfferId,
+        /// On these offers.
+        offers: Vec<OfferId>,
         /// These.
         tasks: Vec<TaskId>,
     },
@@ -85,9 +85,9 @@ impl Session {
                 self.settle(&tasks, now + policy.launch_deadline);
                 return Some(LinkEnd::Fenced(why.to_owned()));
             }
-            Sent::Accept { offer, tasks } if failed => {
-                // Mesos still takes the offer for held.
-                let back = Repeatable::Decline { offers: vec![offer], refuse: policy.refuse_unfit };
+            Sent::Accept { offers, tasks } if failed => {
+                // Mesos still takes the offers for held.
+                let back = Repeatable::Decline { offers, refuse: policy.refuse_unfit };
                 self.repeats.ensure(&back, now);
                 self.settle(&tasks, now);
             }

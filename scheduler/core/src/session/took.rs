@@ -64,15 +64,17 @@ impl Session {
     /// Notes a call that is being sent.
     pub fn sent(&mut self, now: Timestamp, state: &State, policy: &Policy, (id, call): (CallId, &Call)) {
         let sent = match call {
-            Call::Accept { offer, launches, .. } => {
-                self.offers.remove(offer);
+            Call::Accept { offers, launches, .. } => {
+                for offer in offers {
+                    self.offers.remove(offer);
+                }
                 let tasks: Vec<_> = launches.iter().map(|launch| launch.order.task.clone()).collect();
                 for task in &tasks {
                     self.questions.remove(task);
                     self.unsent.remove(task);
                     self.accepting.insert(task.clone());
                 }
-                Sent::Accept { offer: offer.clone(), tasks }
+                Sent::Accept { offers: offers.clone(), tasks }
             }
             Call::Decline { offers, refuse } => {
                 for offer in offers {

@@ -6,10 +6,10 @@ use epic_common::ids::{AgentId, DeploymentId, FrameworkId, TaskId};
 use epic_common::time::Timestamp;
 
 use super::deployment::{Deployment, Desired, Run};
-use super::entry::{Entry, Fact, LaunchDecided, StatusRecorded};
+use super::entry::{Entry, Fact, KINDS_OF_FORMAT_1, LaunchDecided, StatusRecorded, UnitLaunched};
 use super::identity::{Identity, Leader};
 use super::ledger::{Host, Ledger};
-use super::unit::{Progress, Task, Unit};
+use super::unit::{Progress, Task, Unit, resources};
 use super::{Document, State, Stranger};
 use crate::mesos::{Meaning, TaskState};
 use crate::policy::{KEYS_MAX, STRANGERS_MAX};
@@ -29,7 +29,10 @@ impl State {
         self.index = self.index.next();
         self.at = self.at.max(entry.at);
         let mut touched = Touched::default();
-        self.remember_key(&entry.fact);
+        self.remember_key(entry.key());
+        if entry.fact.number() > KINDS_OF_FORMAT_1 {
+            self.kinds = self.kinds.max(entry.fact.number());
+        }
         match &entry.fact {
             Fact::FrameworkChosen { framework, role } => {
                 self.identity.framework = Some(framework.clone());
@@ -42,7 +45,13 @@ impl State {
             Fact::PlatformStarted { .. } => self.run_as(entry.at, Run::Running),
             Fact::UninstallBegun { .. } => self.run_as(entry.at, Run::Uninstalling),
             Fact::Uninstalled => self.uninstalled(entry.at),
-            Fact::LaunchDecided(decided) => self.launch_decided(entry.at, decided, &mut touched),
+            Fact::LaunchDecided(decided) => {
+                if let Some(launched) = self.as_launched(decided) {
+                    self.unit_launched(entry.at, &launched, &mut touched);
+                }
+            }
+            Fact::UnitLaunched(launched) => self.unit_launched(entry.at, launched, &mut touched),
+            Fact::InstallationChosen { id } => self.identity.installation = Some(id.clone()),
             Fact::KillDecided { task, why, .. } => self.kill_decided(task, why, &mut touched),
             Fact::ReplacementDecided { task } => self.given_up(entry.at, task, &mut touched),
             Fact::StatusRecorded(status) => self.status_recorded(entry.at, status, &mut touched),
@@ -66,8 +75,8 @@ impl State {
         touched
     }
 
-    fn remember_key(&mut self, fact: &Fact) {
-        if let Some(key) = fact.key() {
+    fn remember_key(&mut self, key: Option<&str>) {
+        if let Some(key) = key {
             self.keys.push_back((key.to_owned(), self.index));
             while self.keys.len() > KEYS_MAX {
                 self.keys.pop_front();
@@ -121,8 +130,8 @@ impl State {
     fn uninstalled(&mut self, at: Timestamp) {
         let identity = Identity { framework: None, roles: Vec::new(), idle_since: at, ..self.identity.clone() };
         let ledger = Ledger { executors_decided: self.ledger.executors_decided, ..Ledger::default() };
-        let (index, at, keys) = (self.index, self.at, self.keys.clone());
-        *self = Self { index, at, identity, ledger, keys, ..Self::default() };
+        let (index, at, kinds, keys) = (self.index, self.at, self.kinds, self.keys.clone());
+        *self = Self { index, at, kinds, identity, ledger, keys, ..Self::default() };
     }
 
     /// Mesos has ended every task of the old one; the ledger stays, since reservations belong to the role.
@@ -144,7 +153,17 @@ impl State {
         self.units.rebuild_indices();
     }
 
-    fn launch_decided(&mut self, at: Timestamp, decided: &LaunchDecided, touched: &mut Touched) {
+    /// Completes an entry that names no bundle: it meant the one that was wanted at its time.
+    fn as_launched(&self, decided: &LaunchDecided) -> Option<UnitLaunched> {
+        let unit = &decided.task.unit;
+        let program = self.deployments.get(&unit.deployment)?.program(&unit.role, unit.ordinal);
+        let LaunchDecided { task, agent, hostname, offer, stream, grant, executor, .. } = decided.clone();
+        let resources = resources(&grant, decided.disk_reserved, &decided.ports_reserved);
+        let offers = vec![offer];
+        Some(UnitLaunched { task, agent, hostname, offers, stream, program, grant, resources, executor })
+    }
+
+    fn unit_launched(&mut self, at: Timestamp, decided: &UnitLaunched, touched: &mut Touched) {
         let id = &decided.task;
         let Some(unit) = self.units.all.get_mut(&id.unit) else { return };
         unit.attempt = unit.attempt.max(id.attempt);

@@ -9,6 +9,8 @@ use epic_common::spec::Ceiling;
 use epic_common::time::Timestamp;
 use imbl::OrdMap;
 
+use super::unit::Program;
+
 /// One thing that is deployed: the platform, or a cluster. What differs between them is data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deployment {
@@ -152,6 +154,19 @@ impl Deployment {
             members: self.counts(),
             ceiling: self.ceiling,
             root_allowed: self.root_allowed,
+        }
+    }
+
+    /// Returns what a unit's next attempt runs from.
+    #[must_use]
+    pub fn program(&self, role: &RoleId, ordinal: u32) -> Program {
+        Program {
+            deployment: self.name.clone(),
+            bundle: self.bundle.sha256,
+            bundle_bytes: self.bundle.bytes,
+            root_allowed: self.root_allowed,
+            reads_members: self.role(role).is_some_and(|needs| needs.reads_members),
+            wanted: self.wanted.get(&(role.clone(), ordinal)).cloned().unwrap_or_default(),
         }
     }
 

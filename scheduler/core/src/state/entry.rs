@@ -6,7 +6,8 @@ use epic_common::resources::{Bytes, Grant, MilliCpus};
 use epic_common::time::Timestamp;
 
 use super::deployment::Desired;
-use crate::mesos::{Executor, StreamId, TaskState};
+use super::unit::Program;
+use crate::mesos::{Executor, Resource, StreamId, TaskState};
 
 /// A position in the journal, counted from 1; 0 is before the first entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,13 +21,42 @@ impl Index {
     }
 }
 
-/// A decision with the time at which it was taken.
+/// A decision, with when it was taken and on whose behalf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// When it was decided.
     pub at: Timestamp,
+    /// Who asked for it; blank for what the scheduler decides of its own.
+    pub origin: Origin,
     /// What was decided.
     pub fact: Fact,
+}
+
+/// Who asked for a decision, and how it is known again.
+///
+/// Of the kinds up to 19 some carry the key themselves; there `key` is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Who was authenticated, such as `admin`.
+    pub principal: String,
+    /// Names the request in the logs of all replicas that it passed through.
+    pub request: String,
+    /// The request's idempotency key.
+    pub key: Option<String>,
+}
+
+impl Entry {
+    /// Makes one that nobody asked for.
+    #[must_use]
+    pub fn new(at: Timestamp, fact: Fact) -> Self {
+        Self { at, origin: Origin::default(), fact }
+    }
+
+    /// Returns the idempotency key of the request that asked for it.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.fact.key().or(self.origin.key.as_deref())
+    }
 }
 
 /// What was decided. A meaning never changes: a new meaning is a new variant.
@@ -70,6 +100,13 @@ pub enum Fact {
     Uninstalled,
     /// An attempt is to be started on this offer; it is sent only while that subscription stands.
     LaunchDecided(Box<LaunchDecided>),
+    /// This installation is known by these eight hexadecimal digits, for ever.
+    InstallationChosen {
+        /// The digits.
+        id: String,
+    },
+    /// An attempt is to be started on these offers; it is sent only while that subscription stands.
+    UnitLaunched(Box<UnitLaunched>),
     /// An attempt is to end; repeated until it has ended.
     KillDecided {
         /// Which.
@@ -166,6 +203,29 @@ pub struct LaunchDecided {
     pub executor: Executor,
 }
 
+/// An attempt is to be started, with all that the call to Mesos and the executor need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitLaunched {
+    /// The unit and its next attempt.
+    pub task: TaskId,
+    /// Where.
+    pub agent: AgentId,
+    /// The agent's host name.
+    pub hostname: String,
+    /// On which offers of that agent, at least one.
+    pub offers: Vec<OfferId>,
+    /// In which subscription.
+    pub stream: StreamId,
+    /// What it runs from.
+    pub program: Program,
+    /// What it may use.
+    pub grant: Grant,
+    /// The same, by the reservation that each part is taken from.
+    pub resources: Vec<Resource>,
+    /// Its executor, new or the agent's own.
+    pub executor: Executor,
+}
+
 /// Something new of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusRecorded {
@@ -197,7 +257,9 @@ pub struct Ended {
 }
 
 /// The highest number of a kind of entry that this program knows.
-pub const KNOWN: u32 = 19;
+pub const KNOWN: u32 = 24;
+/// The kinds of entries that snapshots of format 1 can hold the sum of.
+pub const KINDS_OF_FORMAT_1: u32 = 19;
 /// What every replica knows that doesn't say what it knows.
 pub const KNOWN_BY_ALL: u32 = 17;
 
@@ -216,6 +278,8 @@ impl Fact {
             | Self::TokenSet { .. }
             | Self::Uninstalled
             | Self::LaunchDecided(_)
+            | Self::InstallationChosen { .. }
+            | Self::UnitLaunched(_)
             | Self::ReplacementDecided { .. }
             | Self::StatusRecorded(_)
             | Self::StrangerSeen { .. }
@@ -240,7 +304,8 @@ impl Fact {
                 });
                 512 + status.message.len() + status.reason.len() + report
             }
-            Self::LaunchDecided(_) => 1024,
+            Self::LaunchDecided(_) | Self::UnitLaunched(_) => 1024,
+            Self::InstallationChosen { .. } => 128,
             Self::LeaderClaimed { replica, advertise, .. } => 512 + replica.len() + advertise.len(),
             Self::MovedTo { url } => 512 + url.len(),
             Self::FrameworkChosen { .. }
@@ -283,6 +348,8 @@ impl Fact {
             Self::Barrier { .. } => 17,
             Self::MovedTo { .. } => 18,
             Self::FrameworkReplaced { .. } => 19,
+            Self::InstallationChosen { .. } => 20,
+            Self::UnitLaunched(_) => 24,
         }
     }
 }

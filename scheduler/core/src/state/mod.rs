@@ -31,6 +31,8 @@ pub struct State {
     pub index: Index,
     /// That entry's time; the next is never earlier.
     pub at: Timestamp,
+    /// The highest number of a kind of entry in it; 0 as long as none is above 19.
+    pub kinds: u32,
     /// Who we are.
     pub identity: Identity,
     /// What is wanted: the platform, and each cluster.

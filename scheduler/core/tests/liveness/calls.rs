@@ -73,7 +73,7 @@ fn questions_kills_and_revives_without_an_answer_are_made_again() {
     };
     scene.pass(SECOND * 2);
     let wish = Wish::Restart("worker-0".parse().unwrap());
-    scene.tell(Input::Request(ClientId(1), Request { wish, key: None }));
+    scene.tell(Input::Request(ClientId(1), Request::new(wish)));
     scene.pass(SECOND * 30);
     assert!(scene.is_up() && scene.subscriptions == 2, "{} subscriptions", scene.subscriptions);
     scene.update("worker-0.1", TaskState::Killed);
@@ -118,7 +118,7 @@ fn an_offer_whose_launch_was_refused_is_given_back() {
 fn a_teardown_without_an_answer_is_made_again_with_growing_waits() {
     let mut scene = Scene::new(0);
     scene.fate = |call| if matches!(call, Call::Teardown) { lost() } else { accepted(call) };
-    scene.tell(Input::Request(ClientId(1), Request { wish: Wish::Uninstall, key: None }));
+    scene.tell(Input::Request(ClientId(1), Request::new(Wish::Uninstall)));
     scene.pass(SECOND * 60);
     let times = scene.count(crate::scene::START, |call| matches!(call, Call::Teardown));
     assert!((4..20).contains(&times), "{times} times");

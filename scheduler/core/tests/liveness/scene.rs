@@ -85,7 +85,7 @@ impl Scene {
         let mut state = State::default();
         let framework = Fact::FrameworkChosen { framework: "framework-1".into(), role: "BlueData".to_owned() };
         for fact in [framework, Fact::PlatformApplied { desired: Box::new(desired(workers)), key: None }] {
-            state.apply(&Entry { at: START, fact });
+            state.apply(&Entry::new(START, fact));
         }
         Self {
             now: START,

@@ -61,7 +61,7 @@ fn what_could_not_be_taken_in_is_asked_for() {
     scene.pass(MINUTE);
     scene.commits = false;
     let wish = Wish::SetToken(Digest([1; 32]));
-    scene.tell(Input::Request(ClientId(1), Request { wish, key: None }));
+    scene.tell(Input::Request(ClientId(1), Request::new(wish)));
     let full = Event::Update(Box::new(status("somebody.1", TaskState::Gone)));
     for _ in 0..UPDATES_MAX {
         scene.director.handle(scene.now, Input::Mesos(scene.stream(), full.clone()));

@@ -17,7 +17,7 @@ use crate::metrics;
 /// Appends a batch; with `proposed` it is one of the director, and has been on its way for so long.
 pub(super) async fn append(ring: Option<Rc<Ring>>, batch: Batch, proposed: Option<metrics::Append>) -> Appended {
     let Some(ring) = ring else { return Appended::Unknown(NO_SESSION.to_owned()) };
-    let bytes: Arc<[u8]> = codec::encode_batch(batch.first, &batch.entries).into();
+    let bytes: Arc<[u8]> = codec::encode_batch(batch.epoch, batch.first, &batch.entries).into();
     match ring.append(batch.number, batch.epoch, &bytes).await {
         Ok(Append::Durable(_)) => {
             if let Some(since) = proposed {

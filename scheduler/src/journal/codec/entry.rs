@@ -6,24 +6,26 @@ use epic_common_io::conversation::{grant_to_proto, report_to_proto};
 use epic_proto::epic::v1 as proto;
 use epic_proto::epic::v1::entry::Fact as Kind;
 use epic_scheduler_core::mesos::StreamId;
-use epic_scheduler_core::state::entry::{Ended, Entry, Fact, LaunchDecided, StatusRecorded};
+use epic_scheduler_core::state::entry::{Ended, Entry, Fact, LaunchDecided, Origin, StatusRecorded};
 
 use super::parts::{
     digest, executor, executor_to_proto, grant, name, ports, ports_to_proto, report, some, task_id, task_state,
     task_state_to_proto, uuid, uuid_to_proto,
 };
 use super::platform::{desired, desired_to_proto};
-use super::{Error, Flaw};
+use super::{Error, Flaw, launch};
 
 pub(super) fn to_proto(entry: &Entry) -> proto::Entry {
-    proto::Entry { at_micros: entry.at.0, fact: Some(fact_to_proto(&entry.fact)) }
+    let Origin { principal, request, key } = entry.origin.clone();
+    proto::Entry { at_micros: entry.at.0, fact: Some(fact_to_proto(&entry.fact)), principal, request, key }
 }
 
 pub(super) fn from_proto(index: u64, entry: proto::Entry) -> Result<Entry, Error> {
     // The decoder skips a kind that it doesn't know, so that nothing is left of it.
     let kind = entry.fact.ok_or(Error::UnknownFact { index })?;
     let fact = fact(kind).map_err(|source| Error::Wrong { object: format!("entry {index}"), source })?;
-    Ok(Entry { at: Timestamp(entry.at_micros), fact })
+    let origin = Origin { principal: entry.principal, request: entry.request, key: entry.key };
+    Ok(Entry { at: Timestamp(entry.at_micros), origin, fact })
 }
 
 fn fact_to_proto(fact: &Fact) -> Kind {
@@ -40,6 +42,8 @@ fn fact_to_proto(fact: &Fact) -> Kind {
         Fact::UninstallBegun { key } => Kind::UninstallBegun(proto::UninstallBegun { key: key.clone() }),
         Fact::Uninstalled => Kind::Uninstalled(proto::Uninstalled {}),
         Fact::LaunchDecided(decided) => Kind::LaunchDecided(launch_to_proto(decided)),
+        Fact::InstallationChosen { id } => Kind::InstallationChosen(proto::InstallationChosen { id: id.clone() }),
+        Fact::UnitLaunched(launched) => Kind::UnitLaunched(launch::to_proto(launched)),
         Fact::KillDecided { task, why, key } => {
             Kind::KillDecided(proto::KillDecided { task: task.to_string(), why: why.clone(), key: key.clone() })
         }
@@ -91,6 +95,10 @@ fn fact(kind: Kind) -> Result<Fact, Flaw> {
         Kind::UninstallBegun(fact) => Fact::UninstallBegun { key: fact.key },
         Kind::Uninstalled(proto::Uninstalled {}) => Fact::Uninstalled,
         Kind::LaunchDecided(fact) => Fact::LaunchDecided(Box::new(launch(fact)?)),
+        Kind::InstallationChosen(fact) => {
+            Fact::InstallationChosen { id: name::<String>("installation_chosen.id", &fact.id)? }
+        }
+        Kind::UnitLaunched(fact) => Fact::UnitLaunched(Box::new(launch::from_proto(fact)?)),
         Kind::KillDecided(fact) => {
             Fact::KillDecided { task: task_id("kill_decided.task", &fact.task)?, why: fact.why, key: fact.key }
         }

@@ -2,6 +2,7 @@
 
 mod entry;
 mod error;
+mod launch;
 mod parts;
 mod platform;
 mod state;
@@ -15,14 +16,17 @@ use prost::Message;
 
 pub use error::{Error, Flaw};
 
-/// The format of batches and snapshots that is written; an older one is still read.
+/// The format of batches.
 const FORMAT: u32 = 1;
+/// The format of snapshots that hold the sum of kinds of entries above 19; others are of format 1, which every version reads.
+const SNAPSHOT_FORMAT: u32 = 2;
 
-/// Writes entries that become durable together; `first` is the position of the first one.
+/// Writes entries that become durable together; `first` is the position of the first one, `epoch` the leader's that writes
+/// them, 0 in a journal that has only one writer.
 #[must_use]
-pub fn encode_batch(first: Index, entries: &[Entry]) -> Vec<u8> {
+pub fn encode_batch(epoch: u64, first: Index, entries: &[Entry]) -> Vec<u8> {
     let entries = entries.iter().map(entry::to_proto).collect();
-    proto::Batch { format: FORMAT, epoch: 0, first_index: first.0, entries }.encode_to_vec()
+    proto::Batch { format: FORMAT, epoch, first_index: first.0, entries }.encode_to_vec()
 }
 
 /// Writes an entry, reads it back, and returns how many bytes of a batch it takes.
@@ -51,7 +55,7 @@ pub fn measure(entry: &Entry) -> Result<usize, String> {
 pub fn decode_batch(bytes: &[u8]) -> Result<(Index, Vec<Entry>), Error> {
     let what = "a batch";
     let batch = proto::Batch::decode(bytes).map_err(|source| Error::Undecodable { what, source })?;
-    check_format(what, batch.format)?;
+    check_format(what, batch.format, FORMAT)?;
     let wrong = |source| Error::Wrong { object: what.to_owned(), source };
     if batch.first_index == 0 {
         return Err(wrong(Flaw::Missing { field: "first_index" }));
@@ -78,7 +82,7 @@ pub fn encode_snapshot(state: &State) -> Vec<u8> {
 pub fn decode_snapshot(bytes: &[u8]) -> Result<State, Error> {
     let what = "a snapshot";
     let snapshot = proto::Snapshot::decode(bytes).map_err(|source| Error::Undecodable { what, source })?;
-    check_format(what, snapshot.format)?;
+    check_format(what, snapshot.format, SNAPSHOT_FORMAT)?;
     let mut state = state::from_proto(snapshot)?;
     state.rebuild_indices();
     match invariants::contradiction(&state) {
@@ -87,6 +91,6 @@ pub fn decode_snapshot(bytes: &[u8]) -> Result<State, Error> {
     }
 }
 
-const fn check_format(what: &'static str, found: u32) -> Result<(), Error> {
-    if found == 0 || found > FORMAT { Err(Error::Format { what, found, known: FORMAT }) } else { Ok(()) }
+const fn check_format(what: &'static str, found: u32, known: u32) -> Result<(), Error> {
+    if found == 0 || found > known { Err(Error::Format { what, found, known }) } else { Ok(()) }
 }

@@ -12,11 +12,11 @@ use epic_scheduler_core::state::{Document, State, Stranger, Unit};
 
 use super::parts::{digest, executor, executor_to_proto, name, task_id, task_state, task_state_to_proto, unit_id};
 use super::platform::{desired, desired_to_proto, run, run_to_proto};
-use super::{Error, FORMAT, Flaw, task};
+use super::{Error, FORMAT, Flaw, SNAPSHOT_FORMAT, task};
 
 pub(super) fn to_proto(state: &State) -> proto::Snapshot {
     proto::Snapshot {
-        format: FORMAT,
+        format: if state.kinds == 0 { FORMAT } else { SNAPSHOT_FORMAT },
         index: state.index.0,
         at_micros: state.at.0,
         framework: state.identity.framework.as_ref().map(ToString::to_string),
@@ -31,7 +31,7 @@ pub(super) fn to_proto(state: &State) -> proto::Snapshot {
             .iter()
             .map(|(id, instance)| (id.to_string(), instance_to_proto(id, instance)))
             .collect(),
-        tasks: state.units.tasks.values().map(task::to_proto).collect(),
+        tasks: state.units.tasks.values().map(|known| task::to_proto(known, state.kinds > 0)).collect(),
         hosts: state.ledger.hosts.iter().map(|(agent, host)| (agent.to_string(), host_to_proto(host))).collect(),
         executors: state
             .ledger
@@ -46,6 +46,8 @@ pub(super) fn to_proto(state: &State) -> proto::Snapshot {
         keys: state.keys.iter().map(|(key, index)| proto::GrantedKey { key: key.clone(), index: index.0 }).collect(),
         leader: state.identity.leader.as_ref().map(leader_to_proto),
         moved_to: state.identity.moved_to.clone(),
+        kinds: state.kinds,
+        installation: state.identity.installation.clone(),
     }
 }
 
@@ -59,7 +61,7 @@ pub(super) fn from_proto(mut snapshot: proto::Snapshot) -> Result<State, Error> 
     }
     for known in tasks {
         let object = format!("task {}", known.id);
-        let task = task::from_proto(known).map_err(|source| Error::Wrong { object, source })?;
+        let task = task::from_proto(known, &state).map_err(|source| Error::Wrong { object, source })?;
         state.units.tasks.insert(task.id.clone(), task);
     }
     Ok(state)
@@ -85,11 +87,12 @@ fn rest(snapshot: proto::Snapshot) -> Result<State, Flaw> {
     Ok(State {
         index: Index(snapshot.index),
         at: Timestamp(snapshot.at_micros),
+        kinds: snapshot.kinds,
         identity: Identity {
             framework: snapshot.framework.map(|text| name("framework", &text)).transpose()?,
             roles: snapshot.role.into_iter().collect(),
             frameworks_chosen: snapshot.frameworks_chosen,
-            installation: None,
+            installation: snapshot.installation,
             token: snapshot.token_sha256.map(|bytes| digest("token_sha256", &bytes)).transpose()?,
             leader: snapshot.leader.map(leader),
             moved_to: snapshot.moved_to,

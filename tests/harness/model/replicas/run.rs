@@ -135,7 +135,7 @@ impl Replicas {
     pub fn ask(&mut self, who: usize, wish: Wish, key: Option<&str>) -> ClientId {
         self.clients += 1;
         let client = ClientId(self.clients);
-        self.tell(who, Input::Request(client, Request { wish, key: key.map(str::to_owned) }));
+        self.tell(who, Input::Request(client, Request { key: key.map(str::to_owned), ..Request::new(wish) }));
         client
     }
 

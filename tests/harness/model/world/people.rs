@@ -12,7 +12,7 @@ impl World {
     pub fn ask(&mut self, wish: Wish, key: Option<&str>) -> ClientId {
         self.clients += 1;
         let client = ClientId(self.clients);
-        let request = Request { wish, key: key.map(str::to_owned) };
+        let request = Request { key: key.map(str::to_owned), ..Request::new(wish) };
         self.tell(Input::Request(client, request));
         client
     }

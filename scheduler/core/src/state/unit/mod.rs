@@ -7,7 +7,7 @@ use epic_common::ids::{AgentId, Attempt, TaskId, UnitId};
 use epic_common::time::Timestamp;
 use imbl::{OrdMap, OrdSet};
 
-pub use task::{Progress, Task};
+pub use task::{Program, Progress, Task, resources};
 pub use waits::Waits;
 
 /// Units, their attempts, and the indices over both.

@@ -1,12 +1,13 @@
 //! One attempt: where it is, what is known of it, and which changes are allowed.
 
 use epic_common::conversation::{Phase, Report};
-use epic_common::ids::{AgentId, OfferId, TaskId, UpdateId};
-use epic_common::resources::{Bytes, Grant};
+use epic_common::ids::{AgentId, Digest, OfferId, TaskId, UpdateId};
+use epic_common::resources::{Bytes, Grant, PortRange, Ports};
 use epic_common::time::Timestamp;
 
-use crate::mesos::{Executor, Meaning, StreamId, TaskState};
-use crate::state::entry::{LaunchDecided, StatusRecorded};
+use crate::mesos::{Amount, Executor, Meaning, Reservation, Resource, StreamId, TaskState};
+use crate::state::deployment::Wanted;
+use crate::state::entry::{StatusRecorded, UnitLaunched};
 
 /// An attempt that isn't known to have ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,10 +20,10 @@ pub struct Task {
     pub hostname: String,
     /// What it may use.
     pub grant: Grant,
-    /// How much of its disk is kept for our role.
-    pub disk_reserved: Bytes,
-    /// Which of its ports are kept for our role.
-    pub ports_reserved: Vec<u16>,
+    /// The same, by the reservation that each part is taken from.
+    pub resources: Vec<Resource>,
+    /// What it runs from.
+    pub program: Program,
     /// Its executor.
     pub executor: Executor,
     /// How far it is.
@@ -45,13 +46,56 @@ pub struct Task {
     pub given_up: bool,
 }
 
+/// What an attempt runs from; it stays so, whatever is wanted later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The deployment's name.
+    pub deployment: String,
+    /// The bundle's sha256.
+    pub bundle: Digest,
+    /// The bundle's length.
+    pub bundle_bytes: u64,
+    /// Whether services may run as root.
+    pub root_allowed: bool,
+    /// Whether its services read the document that lists all units.
+    pub reads_members: bool,
+    /// What kind of unit it is.
+    pub wanted: Wanted,
+}
+
+/// Lists what is taken: cores and memory from our reservation, and of disk and ports what is said to be reserved from it,
+/// the rest from what is kept for nobody.
+#[must_use]
+pub fn resources(grant: &Grant, disk_reserved: Bytes, ports_reserved: &[u16]) -> Vec<Resource> {
+    let resource = |reservation, amount| Resource { reservation, amount };
+    let mut resources = vec![
+        resource(Reservation::Static, Amount::Cpus(grant.cpus)),
+        resource(Reservation::Static, Amount::Mem(grant.mem)),
+    ];
+    let free = grant.disk.saturating_sub(disk_reserved);
+    for (reservation, disk) in [(Reservation::Static, disk_reserved), (Reservation::Unreserved, free)] {
+        if disk > Bytes(0) {
+            resources.push(resource(reservation, Amount::Disk(disk)));
+        }
+    }
+    for reservation in [Reservation::Static, Reservation::Unreserved] {
+        let reserved = reservation == Reservation::Static;
+        let ports = grant.ports.values().filter(|port| ports_reserved.contains(port) == reserved);
+        let set = Ports::new(ports.map(|port| PortRange { first: *port, last: *port }));
+        if !set.is_empty() {
+            resources.push(resource(reservation, Amount::Ports(set)));
+        }
+    }
+    resources
+}
+
 /// How far an attempt is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// Decided; whether Mesos knows it isn't known yet.
     Launching {
-        /// The offer that it is for.
-        offer: OfferId,
+        /// The offers that it is for, all of its agent.
+        offers: Vec<OfferId>,
         /// The only subscription in which it may be sent.
         stream: StreamId,
     },
@@ -64,16 +108,16 @@ pub enum Progress {
 impl Task {
     /// Makes an attempt that was just decided.
     #[must_use]
-    pub fn launching(at: Timestamp, decided: &LaunchDecided) -> Self {
+    pub fn launching(at: Timestamp, decided: &UnitLaunched) -> Self {
         Self {
             id: decided.task.clone(),
             agent: decided.agent.clone(),
             hostname: decided.hostname.clone(),
             grant: decided.grant.clone(),
-            disk_reserved: decided.disk_reserved,
-            ports_reserved: decided.ports_reserved.clone(),
+            resources: decided.resources.clone(),
+            program: decided.program.clone(),
             executor: decided.executor.clone(),
-            progress: Progress::Launching { offer: decided.offer.clone(), stream: decided.stream.clone() },
+            progress: Progress::Launching { offers: decided.offers.clone(), stream: decided.stream.clone() },
             since: at,
             uuid: None,
             reason: String::new(),
