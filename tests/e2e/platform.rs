@@ -15,7 +15,7 @@ async fn a_controller_and_two_workers_come_up_with_labels_that_operators_see() -
     ensure!(tasks_in(&tasks, "TASK_RUNNING") == ["controller-0.1", "worker-0.1", "worker-1.1"], "{tasks:?}");
     let labels = tasks[0]["labels"].as_array().cloned().unwrap_or_default();
     let keys: Vec<_> = labels.iter().filter_map(|label| label["key"].as_str()).collect();
-    ensure!(keys == ["epic.instance", "epic.attempt", "epic.bundle"], "{labels:?}");
+    ensure!(keys == ["epic.instance", "epic.attempt", "epic.bundle", "epic.installation"], "{labels:?}");
     let mut hosts: Vec<_> = view.instances.iter().map(|instance| instance.host.clone()).collect();
     hosts.dedup();
     ensure!(hosts.len() == 3, "a host runs one member: {hosts:?}");
